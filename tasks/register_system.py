@@ -1,11 +1,13 @@
 """Register a system: make it a version of its registered model, exactly once, with what it was made from.
 
-A version is found by the key of its system. There is no gate: systems are compared in `wavlm results`.
+A version is found by the key of its system and by its weights, which never change. There is no gate: systems are
+compared in `wavlm results`.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.orchestration.stage import say_outcome, stage_task
@@ -32,6 +34,7 @@ FILES = (
     *("model.safetensors", "network.json", "head.safetensors", "head.json", "scoring.safetensors"),
     *("finetune.json", "results.json", "predictions.parquet", "curves.png"),
 )
+WEIGHTS = ("model.safetensors", "head.safetensors")
 
 _log = logging.getLogger(__name__)
 
@@ -63,8 +66,8 @@ def _build(artifact: SystemRegistration, store: Store, runtime: Runtime, out: Pa
     tags = tags_of_system(system) | {sha256_tag(path.name): sha256_of(path) for path in (*files, out / LINEAGE_FILE)}
     registry = connect(store)
     with translate_registry_errors(registry.uri):
-        found = _find(registry, artifact)
-        run_id = found.run_id if found else open_system_run(registry, artifact.registry_name, tags, runtime.experiment)
+        found = _find(registry, artifact, tags)
+        run_id = found.run_id if found else _open_run(registry, artifact, tags, runtime.experiment)
         _describe(registry, run_id, system, store)
         for path in (*files, out / LINEAGE_FILE):
             log_file(registry, run_id, path, SYSTEM_FOLDER)
@@ -96,12 +99,25 @@ def _describe(registry: Registry, run_id: str, system: Finetune, store: Store) -
     )
 
 
-def _find(registry: Registry, artifact: SystemRegistration) -> Version | None:
-    """The version of this system whose run is there."""
+def _find(registry: Registry, artifact: SystemRegistration, tags: Mapping[str, str]) -> Version | None:
+    """The version of this system with these weights whose run is there."""
     if not has_model(registry, artifact.registry_name):
         return None
-    same = [item for item in versions_of(registry, artifact.registry_name) if item.key == artifact.system.key]
+    of_system = [item for item in versions_of(registry, artifact.registry_name) if item.key == artifact.system.key]
+    same = [item for item in of_system if _weights(item.tags) == _weights(tags)]
     return next((item for item in reversed(same) if revive_run(registry, item.run_id)), None)
+
+
+def _open_run(registry: Registry, artifact: SystemRegistration, tags: dict[str, str], experiment: str) -> str:
+    """A run for a new version: one of a version with other weights keeps its files."""
+    run_id = open_system_run(registry, artifact.registry_name, tags, experiment)
+    if registry.client.search_model_versions(f"run_id = '{run_id}'"):
+        return open_system_run(registry, artifact.registry_name, tags, experiment, is_new=True)
+    return run_id
+
+
+def _weights(tags: Mapping[str, str]) -> list[str | None]:
+    return [tags.get(sha256_tag(name)) for name in WEIGHTS]
 
 
 def _create(registry: Registry, artifact: SystemRegistration, run_id: str, tags: dict[str, str]) -> Version:

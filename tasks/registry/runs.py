@@ -71,14 +71,16 @@ def open_run(registry: Registry, tracked: Tracked, *, is_new: bool = False) -> s
     return run_id
 
 
-def open_system_run(registry: Registry, name: str, tags: dict[str, str], chosen: str = "") -> str:
+def open_system_run(
+    registry: Registry, name: str, tags: dict[str, str], chosen: str = "", *, is_new: bool = False
+) -> str:
     """The id of a system's run, with status RUNNING: the newest with its key, or a new one. chosen: the experiment."""
     client, key = registry.client, tags[KEY_TAG]
     wanted = chosen or os.environ.get(EXPERIMENT_VARIABLE, "").strip() or f"wavlm/{name}"
     with hold_registry(registry.lock):
         experiment = _experiment(registry, wanted)
         runs = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-        if not runs:
+        if is_new or not runs:
             made = client.create_run(experiment, tags=tags | run_tags(name), run_name=f"{name}/{key[:SHORT_KEY]}")
             return str(made.info.run_id)
     run_id = str(runs[0].info.run_id)

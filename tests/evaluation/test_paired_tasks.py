@@ -14,12 +14,14 @@ from sklearn.metrics import roc_curve
 
 from wavlm.evaluation.facts import Gain
 from wavlm.evaluation.outputs import PREDICTION_SCHEMA, PREDICTIONS
-from wavlm.evaluation.paired_tasks import find_task_gain
+from wavlm.evaluation.paired_tasks import COMPARED, find_task_gain
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure
+from wavlm.specs import gate
 from wavlm.specs.generation import SpeechTranslation
 from wavlm.specs.pairs import QueryByExample, SpeakerDiarization
-from wavlm.specs.speakers import SpeakerVerification
+from wavlm.specs.speakers import SpeakerVerification, TrialScoring
 from wavlm.specs.tasks import KeywordSpotting, SlotFilling, TaskSpec
+from wavlm.specs.yaml import find_suite
 from wavlm.storage.parquet import write_parquet
 
 Side = tuple[EvaluationFacts, Path]
@@ -209,3 +211,18 @@ def made_of(folder: Path, pairs: Sequence[tuple[object, object]], speakers: Sequ
     write_parquet(folder / PREDICTIONS, pa.Table.from_pylist(rows, PREDICTION_SCHEMA))
     figure = Figure(name="eer", value=value, is_lower_better=True)
     return EvaluationFacts(evaluation="e", task="asv", subject="m", reality="real", figures=(figure,)), folder
+
+
+def test_a_gate_takes_the_figures_that_are_compared_and_no_others() -> None:
+    """Known before anything is trained: a mistyped figure would be found when the version is registered."""
+    assert set(gate.COMPARED) == set(COMPARED)
+    suite = find_suite(Path("small"))
+    voices = next(it for it in suite.evaluations if it.task.type == "asv")
+    metric = f"small/{voices.name.removeprefix('small-')}"
+    assert gate.explain_unmeasured(f"{metric}/eer", suite) == ""
+    assert "found 'err'; figures that are compared in pairs: accuracy" in gate.explain_unmeasured(
+        f"{metric}/err", suite
+    )
+    task = voices.task.model_copy(update={"scoring": TrialScoring()})
+    changed = suite.model_copy(update={"evaluations": (voices.model_copy(update={"task": task}),)})
+    assert "compare by an evaluation without `scoring`" in gate.explain_unmeasured(f"{metric}/eer", changed)

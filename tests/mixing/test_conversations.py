@@ -172,6 +172,15 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
+def test_another_name_is_another_simulation(tmp_path: Path) -> None:
+    """Conversations and their draws are named after it, so one folder does not hold those of two names."""
+    built = build_conversations(make_spec(train=1), folders(tmp_path), tmp_path / "out")
+    again = build_conversations(make_spec(train=1, description="other words"), folders(tmp_path), tmp_path / "out")
+    assert again == built
+    with pytest.raises(UsageError, match=f"OUT_EXISTS: the folder holds {built.key}, "):
+        build_conversations(make_spec(train=1, name="chats"), folders(tmp_path), tmp_path / "out")
+
+
 def test_the_folder_is_read_as_a_corpus_whose_parts_share_no_speaker(tmp_path: Path) -> None:
     spec = make_spec(speakers=[2, 2], utterances=[1, 2], train=3, dev=2, test=2, dev_speakers=0.3, test_speakers=0.3)
     build_conversations(spec, folders(tmp_path), tmp_path / "out")

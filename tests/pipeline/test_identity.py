@@ -54,7 +54,7 @@ FREE_FIELDS = {
     **{name: {"max_left_over_rows"} for name in ("CommonVoiceLayout", "CovostLayout", "VoxcelebLayout")},
     "FluentCommandsLayout": {"max_left_over_rows"},
     "KaldiTurnsLayout": {"audio_root", "max_left_over_rows", "max_without_row"},
-    "SimulationSpec": {"name", "description"},
+    "SimulationSpec": {"description"},
     "LibrilightLayout": {"max_without_json"},
     "GenericLayout": {"max_left_over_rows", "max_without_row"},  # bounds, above which nothing is made at all
     **{name: {"audio_root", "max_left_over_rows", "max_without_row"} for name in OF_MANIFESTS},  # files there count
@@ -63,7 +63,7 @@ FREE_FIELDS = {
     "MixSpec": {"name"},
     "StartSpec": {"folder", "model"},  # the digest says which weights; a Model holds the model that it starts from
     "HiddenFeatures": {"model"},  # a Codebook holds its teacher
-    "ArpaModel": {"path"},  # the digest says which language model
+    "ArpaModel": {"path", "words"},  # digests say which language model, and which words
     "ModelFolder": {"path"},  # the content says which model
     "ModelArchive": {"urls", "size_bytes"},
     "ModelVersion": {"alias"},  # version and digest say which model

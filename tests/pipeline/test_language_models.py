@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from tests.evaluation.decoding.arpa import BIGRAMS, write_bigrams
 from wavlm.errors import Code
+from wavlm.evaluation.decoding.language_model import BINARY
+from wavlm.pipeline.check.sources import find_missing_model
 from wavlm.pipeline.language_models import language_model_of, read_language_models, resolve_language_models
 from wavlm.pipeline.request import set_missing_aside
 from wavlm.pipeline.store import Store
@@ -16,18 +20,20 @@ from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.yaml import find_suite, read_recipe
 
 
-def decoded_by(path: Path) -> EvaluationSpec:
+def decoded_by(path: Path, words: str = "") -> EvaluationSpec:
     spec = find_suite(Path("superb-asr")).evaluations[0]
     model = language_model_of(spec)
     assert model is not None
     assert spec.task.type == "asr"
     assert spec.task.decoder is not None
-    decoder = spec.task.decoder.model_copy(update={"language_model": model.model_copy(update={"path": str(path)})})
+    decoder = spec.task.decoder.model_copy(
+        update={"language_model": model.model_copy(update={"path": str(path), "words": words})}
+    )
     return spec.model_copy(update={"task": spec.task.model_copy(update={"decoder": decoder})})
 
 
-def key_with(path: Path, store: Store) -> str:
-    suite = SuiteSpec(name="s", description="", evaluations=(decoded_by(path),))
+def key_with(path: Path, store: Store, words: str = "") -> str:
+    suite = SuiteSpec(name="s", description="", evaluations=(decoded_by(path, words),))
     recipe = read_recipe("demo").model_copy(update={"evaluate": suite})
     read_language_models(recipe, store)
     found = resolve_language_models(recipe, store).evaluate
@@ -56,3 +62,23 @@ def test_an_evaluation_without_its_language_model_is_set_aside_and_named(tmp_pat
     assert [item.name for item in left.evaluations] == ["superb-asr"]
     assert [error.code for error in missing] == [Code.LM_MISSING]
     assert "gone.arpa" in str(missing[0])
+
+
+def test_the_words_of_a_binary_file_are_part_of_the_key_and_their_place_is_not(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    store, path, words = Store(tmp_path / "store"), tmp_path / "lm.bin", [tmp_path / "one.txt", tmp_path / "two.txt"]
+    path.write_bytes(BINARY)
+    for place in words:
+        place.write_text("CAT\n")
+    first = key_with(path, store, str(words[0]))
+    assert key_with(path, store, str(words[1])) == first
+    words[1].write_text("CAT\nCUT\n")
+    assert key_with(path, store, str(words[1])) != first
+
+
+@pytest.mark.parametrize(("words", "code"), [("", Code.LM_UNREADABLE), ("/nowhere/words.txt", Code.LM_MISSING)])
+def test_a_binary_file_without_its_words_is_found_before_any_work(tmp_path: Path, words: str, code: Code) -> None:
+    (tmp_path / "lm.bin").write_bytes(BINARY)
+    (problem,) = find_missing_model(decoded_by(tmp_path / "lm.bin", words))
+    assert problem.code == code
+    assert "`words`" in str(problem)

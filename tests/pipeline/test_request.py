@@ -15,9 +15,15 @@ from wavlm.export.hf import write_hf
 from wavlm.pipeline.artifacts import Evaluation
 from wavlm.pipeline.check import NotReadyError
 from wavlm.pipeline.plan import plan
-from wavlm.pipeline.request import reference_of, set_absent_aside, set_missing_aside, write_request
+from wavlm.pipeline.request import (
+    reference_of,
+    set_absent_aside,
+    set_missing_aside,
+    write_finetune_request,
+    write_request,
+)
 from wavlm.pipeline.store import Store
-from wavlm.specs.yaml import find_suite, read_recipe
+from wavlm.specs.yaml import find_suite, read_finetune, read_recipe
 
 
 def test_a_request_is_a_recipe_that_evaluates_each_task_of_the_suite(tmp_path: Path) -> None:
@@ -32,6 +38,33 @@ def test_a_request_is_a_recipe_that_evaluates_each_task_of_the_suite(tmp_path: P
     assert [(item.spec.name, item.subject_name) for item in wanted] == [("first", "fbank"), ("second", "fbank")]
     before = path.read_bytes()
     assert write_request("fbank", suite, store).read_bytes() == before
+
+
+def test_models_of_one_name_have_requests_of_their_own(tmp_path: Path) -> None:
+    """Each of two runs at once reads its recipe again when all is done."""
+    suite, store = find_suite(write_tones(tmp_path, {"first": "tones"})), Store(tmp_path / "store")
+    for run in ("one", "two"):
+        write_hf(lively(base(gated_bias=False)), tmp_path / run / "hf")
+    asked = [write_request(f"{tmp_path}/{run}/hf", suite, store) for run in ("one", "two", "one")]
+    assert asked[0] == asked[2] != asked[1]
+    sources = [read_recipe(path).models["hf"].folder for path in asked[:2]]
+    assert [it and it.path for it in sources] == [f"{tmp_path}/{run}/hf" for run in ("one", "two")]
+
+
+def test_a_system_on_each_of_two_models_has_a_request_of_its_own(tmp_path: Path) -> None:
+    spec, store = read_finetune(Path("ks-small")), Store(tmp_path / "store")
+    asked = [write_finetune_request(spec, model, store) for model in ("random:tiny", "random:small", "random:tiny")]
+    assert asked[0] == asked[2] != asked[1]
+    assert [read_recipe(path).finetune[0].name for path in asked] == [spec.name] * 3
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_long_name_is_cut_and_still_tells_versions_apart(tmp_path: Path, version: int) -> None:
+    suite = find_suite(write_tones(tmp_path, {"first": "tones"})).model_copy(update={"name": "s" * 60})
+    path = write_request(f"my-model:{version}", suite, Store(tmp_path / "store"))
+    other = write_request("my-model:3", suite, Store(tmp_path / "store"))
+    assert path != other
+    assert read_recipe(path).name == path.stem
 
 
 def test_a_random_network_of_a_file_is_a_baseline(tmp_path: Path) -> None:

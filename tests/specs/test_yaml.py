@@ -170,6 +170,13 @@ def test_a_corpus_has_the_name_of_its_file(specs: Path) -> None:
         read_corpus(specs / "corpora/other.yaml")
 
 
+def test_what_is_no_system_is_refused_beside_one(specs: Path) -> None:
+    """It was left out without a word, since the other one has a name."""
+    message = error_message(specs, "iterations:\n", "finetune: [ks-small, 3]\niterations:\n")
+    assert "found 3: Input should be an object" in message
+    assert "finetune.1" in message
+
+
 def test_code_in_yaml_is_not_run(specs: Path) -> None:
     message = error_message(specs, "min_seconds: 1.0", dedent('min_seconds: !!python/name:os.system ""'))
     assert "found a tag, expected plain values; at " in message

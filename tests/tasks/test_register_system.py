@@ -83,6 +83,15 @@ def test_a_system_is_made_registered_once_and_listed(tmp_path: Path, monkeypatch
     assert 0 <= run.data.metrics["test/accuracy"] <= 1
     assert run.data.metrics["train/loss"] > 0
 
+    # As if the version had been trained before, with other weights: they are never replaced under its number.
+    registry.client.set_model_version_tag("tiny", "1", "sha256.head.safetensors", "0" * 64)
+    store.redo(registration)
+    register_system.fn(registration, store, HERE)
+    newer, older = versions_of(registry, "tiny")
+    assert (newer.version, older.version, older.run_id) == (2, 1, version.run_id)
+    assert newer.run_id != older.run_id
+    assert newer.tags["sha256.head.safetensors"] == version.tags["sha256.head.safetensors"]
+
     (row,) = read_stored_results(store)
     assert (row.facts.subject, row.facts.task, row.subject) == ("tiny", "ks", system.key)
     request = write_finetune_request(system.spec, "random:tiny", store)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from wavlm.errors import UsageError
-from wavlm.evaluation.decoding.language_model import place_of_model
+from wavlm.errors import BadDataError, UsageError
+from wavlm.evaluation.decoding.language_model import place_of_model, place_of_words
 from wavlm.pipeline.digests import cached_sha256, known_sha256
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
@@ -48,16 +49,23 @@ def _fill_in(recipe: Recipe, digest_of: Callable[[Path], str | None]) -> Recipe:
     return recipe.model_copy(update=changed)
 
 
+def _with_digests(model: ArpaModel, digest_of: Callable[[Path], str | None]) -> ArpaModel:
+    """The model with the digests of its files that are there. What is missing is found by a check before a run."""
+    changed: dict[str, str | None] = {}
+    with suppress(UsageError, BadDataError):
+        if model.sha256 is None:
+            changed["sha256"] = digest_of(place_of_model(model))
+        if model.words_sha256 is None and (words := place_of_words(model)):
+            changed["words_sha256"] = digest_of(words)
+    return model.model_copy(update=changed)
+
+
 def _fill_one(spec: D, digest_of: Callable[[Path], str | None]) -> D:
     model = language_model_of(spec)
-    if model is None or model.sha256 is not None:
+    if model is None:
         return spec
-    try:
-        found = digest_of(place_of_model(model))
-    except UsageError:
-        return spec
+    known = _with_digests(model, digest_of)
     assert isinstance(spec.task, WritesTexts)  # noqa: S101 - it has a language model
     assert spec.task.decoder is not None  # noqa: S101 - the same
-    known = model.model_copy(update={"sha256": found})
     decoder = spec.task.decoder.model_copy(update={"language_model": known})
     return spec.model_copy(update={"task": spec.task.model_copy(update={"decoder": decoder})})

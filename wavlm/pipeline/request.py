@@ -21,6 +21,7 @@ from wavlm.pipeline.imported import place_of
 from wavlm.pipeline.store import Store
 from wavlm.specs import BaselineSpec, FinetuneSpec, ModelSpec, NetworkSpec, SuiteSpec
 from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
+from wavlm.specs.identity import key_of
 from wavlm.specs.lookup import find_file, shipped_specs
 from wavlm.specs.yaml import read_model, read_network
 from wavlm.storage.files import write_text
@@ -28,6 +29,7 @@ from wavlm.storage.files import write_text
 FOLDER = "evaluations"  # of a store: recipes that evaluate
 FINETUNES = "finetunes"  # of a store: recipes that fine-tune
 BASELINES = ("fbank", "mfcc", "random:NETWORK")
+MOST_LETTERS = 64  # of the name of a recipe
 _REFERENCE = re.compile(r"(?:models:/)?(?P<name>[^/:@\s]+)(?:@(?P<alias>[A-Za-z][\w-]*)|[:/](?P<version>[1-9]\d*))")
 
 
@@ -49,14 +51,14 @@ def write_request(model: str, suite: SuiteSpec, store: Store, network: NetworkSp
     elif source and source["type"] == "folder":
         network = read_model_network(find_model(Path(source["path"])))
         called = Path(source["path"]).stem
-    name = re.sub(r"[^a-z0-9_-]+", "-", called.lower()).strip("-_")[-40:].strip("-_") or "model"
+    name = _to_name(called)
     models: dict[str, JsonValue] = {}
     if source:
         models[name] = {"source": {**source}, "network": network.model_dump(mode="json") if network else None}
         models |= _beside(name, source.get("path"), references)
         suite = suite.model_copy(update={"baselines": tuple(_with_network(it, network) for it in suite.baselines)})
     fields = {
-        "name": f"{suite.name}-{name}"[:64],
+        "name": _name_request(suite.name, model, called),
         "description": f"Evaluates {model} on the suite {suite.name}.",
         "registry_name": "unused",
         "shards": {"min_seconds": 0.1, "max_seconds": 3600.0},
@@ -76,7 +78,7 @@ def write_finetune_request(spec: FinetuneSpec, model: str, store: Store, network
     models = {} if baseline else {"model": _model_fields(model, network)}
     changed = {"baseline": baseline, "model": "" if baseline else "model"}
     fields = {
-        "name": spec.name,
+        "name": _name_request(spec.name, model, Path(model).stem if Path(model).expanduser().exists() else model),
         "description": f"Fine-tunes {spec.name} on {model}.",
         "registry_name": "unused",
         "shards": {"min_seconds": 0.1, "max_seconds": 3600.0},
@@ -95,6 +97,22 @@ def _model_fields(model: str, network: NetworkSpec | None) -> dict[str, object]:
     if source["type"] == "folder":
         network = read_model_network(find_model(Path(source["path"])))
     return {"source": dict(source), "network": network and network.model_dump(mode="json")}
+
+
+def _to_name(called: str) -> str:
+    return re.sub(r"[^a-z0-9_-]+", "-", called.lower()).strip("-_")[-40:].strip("-_") or "model"
+
+
+def _name_request(asked: str, model: str, called: str) -> str:
+    """A name that no request for another model has: two of them may run at once, and each reads its file again.
+
+    Folders of models have the same name often, such as `hf`, so their place is a part of it.
+    """
+    name, path = f"{asked}-{_to_name(called)}", Path(model).expanduser()
+    if called == model and len(name) <= MOST_LETTERS:
+        return name
+    digest = key_of(str(path.absolute()) if path.exists() else model)[:8]
+    return f"{name[: MOST_LETTERS - 9]}-{digest}"
 
 
 def _write(fields: Mapping[str, object], store: Store, folder: str) -> Path:

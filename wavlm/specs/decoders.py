@@ -12,7 +12,7 @@ from wavlm.specs.base import Count, Positive, Sha256, Spec
 class ArpaModel(Spec):
     """A language model that somebody made: an ARPA file, or a binary file of KenLM."""
 
-    not_identity: ClassVar[frozenset[str]] = frozenset({"path"})
+    not_identity: ClassVar[frozenset[str]] = frozenset({"path", "words"})
 
     type: Literal["arpa"]
     """Selects a file."""
@@ -33,7 +33,13 @@ class ArpaModel(Spec):
     """Words of a binary file, which does not list them: a text file whose lines begin with a word, as lexicons do.
 
     Read where `path` is no ARPA file.
-    Change: give it beside a binary file, which is loaded in a part of the time.
+    Change: give it beside a binary file, which is loaded in a part of the time. The key says what it holds.
+    """
+
+    words_sha256: Sha256 | None = None
+    """SHA-256 of the file of words. Not given: it is computed and filled in before the key is.
+
+    Change: give it to pin the file. Another one is then an error.
     """
 
 

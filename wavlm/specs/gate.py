@@ -8,8 +8,13 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapV
 from pydantic_core import PydanticKnownError
 
 from wavlm.specs.base import FieldError, NonNegative, Spec
-from wavlm.specs.evaluation import SuiteSpec
+from wavlm.specs.evaluation import EvaluationSpec, SuiteSpec
+from wavlm.specs.speakers import SpeakerVerification
 
+COMPARED = (  # figures of evaluations that are compared in pairs (wavlm/evaluation/paired_tasks.py)
+    *("accuracy", "per", "cer", "wer", "cer_lm", "wer_lm", "slot_type_f1", "slot_value_cer", "bleu", "der"),
+    *("pesq", "stoi", "si_sdr", "si_sdri", "mel_mcd", "eer", "min_dcf", "mtwv", "atwv"),
+)
 LOWER_IS_BETTER = frozenset({"valid/loss", "probe/abx_within", "probe/abx_across"})
 Metric = Literal[
     "auto",
@@ -105,9 +110,24 @@ class GateSpec(Spec):
 
 def explain_unmeasured(metric: str, suite: SuiteSpec | None) -> str:
     """Why a suite does not give the figure of an evaluation that a gate compares; empty if it may."""
-    names = [it.name.removeprefix(f"{suite.name}-") for it in suite.evaluations] if suite else []
-    known = [f"{suite.name}/{name}/" for name in names] if suite else []
-    if not is_of_task(metric) or metric.startswith(tuple(known)):
+    known = {f"{suite.name}/{it.name.removeprefix(f'{suite.name}-')}/": it for it in suite.evaluations} if suite else {}
+    if not is_of_task(metric):
         return ""
+    folder, _, figure = metric.rpartition("/")
+    if (found := known.get(f"{folder}/")) is not None:
+        return _explain_uncompared(metric, figure, found)
     there_is = ", ".join(f"{item}..." for item in known) or "no suite"
     return f"gate.metric is {metric}, which `evaluate` does not measure: there is {there_is}"
+
+
+def _explain_uncompared(metric: str, figure: str, evaluation: EvaluationSpec) -> str:
+    """Why a figure is not compared in pairs; empty if it may be."""
+    if figure not in COMPARED:
+        return f"gate.metric is {metric}, found {figure!r}; figures that are compared in pairs: {', '.join(COMPARED)}"
+    task = evaluation.task
+    if isinstance(task, SpeakerVerification) and task.scoring is not None:
+        return (
+            f"gate.metric is {metric}, whose `scoring` learns from training voices; embeddings of the test part alone "
+            "do not give it again: compare by an evaluation without `scoring`"
+        )
+    return ""

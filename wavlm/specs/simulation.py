@@ -62,7 +62,7 @@ class SimulationSpec(Spec):
     The speakers of the corpora are dealt to the parts `train`, `dev` and `test`: nobody speaks in two parts.
     """
 
-    not_identity: ClassVar[frozenset[str]] = frozenset({"name", "description"})
+    not_identity: ClassVar[frozenset[str]] = frozenset({"description"})
 
     name: Name
     """Name of the simulation, and of its file without `.yaml`. The conversations are named after it."""

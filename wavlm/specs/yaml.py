@@ -58,12 +58,10 @@ def read_recipe(path: Path | str) -> Recipe:
     if isinstance(suite := fields.get("evaluate"), str):
         fields["evaluate"] = dump(read_suite(find_named(tree, "suites", ("evaluate",), suite)))
     if isinstance(names := fields.get("finetune"), list):
-        places = (
-            find_named(tree, "finetunes", ("finetune", n), name)
-            for n, name in enumerate(names)
-            if isinstance(name, str)
-        )
-        fields["finetune"] = [dump(read_finetune(place)) for place in places] or names
+        fields["finetune"] = [
+            dump(read_finetune(find_named(tree, "finetunes", ("finetune", n), it))) if isinstance(it, str) else it
+            for n, it in enumerate(names)  # what is written out stays as it is, as in requests
+        ]
     if isinstance(iterations := fields.get("iterations"), list):
         known = fields.get("models")
         known = known if isinstance(known, dict) else {}

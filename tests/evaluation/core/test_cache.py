@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from wavlm.evaluation.examples import Example, Take
-from wavlm.evaluation.features.cache import Features, remove_unused
+from wavlm.evaluation.features.cache import PART_SECONDS, Features, prepare_features, remove_unused
 from wavlm.evaluation.features.part import FeaturePart, compute_part
 from wavlm.evaluation.features.states import Subject
+from wavlm.execution.parts import use_executor
+from wavlm.execution.pool import Prepare
+from wavlm.execution.progress import Progress, no_progress
+from wavlm.features.extract import extraction_plan
 from wavlm.shards import Reader
+from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.specs.evaluation import FbankBaseline
+
+P = TypeVar("P")
+R = TypeVar("R")
 
 BASELINE = Subject("b", baseline=FbankBaseline(type="fbank"))
 
@@ -48,6 +57,13 @@ def test_an_evaluation_reads_on_what_another_one_has_deleted(tmp_path: Path) -> 
     remove_unused(tmp_path, 0)
     assert features.read("aa").shape == (1, 1, 8)
     assert float(features.read("aa").max()) == 0.5
+
+
+def test_what_another_run_deletes_in_that_moment_stops_nobody(tmp_path: Path) -> None:
+    write_part(tmp_path, "aa", 100)
+    (tmp_path / "bb.npy").symlink_to(tmp_path / "gone")  # it is listed, and not there when it is looked at
+    assert remove_unused(tmp_path, 0) > 0
+    assert not (tmp_path / "aa.npy").exists()
 
 
 @dataclass(frozen=True)
@@ -98,3 +114,34 @@ def test_a_part_is_written_in_pieces_as_numpy_would_write_it_at_once(
     assert np.load(part.counts).tolist() == [len(item) for item in rows]
     norms = [[np.sqrt((item[:, state].astype(float) ** 2).sum(1)).mean() for state in (0, 1)] for item in whole]
     np.testing.assert_allclose(np.load(part.norms), norms, rtol=1e-12)
+
+
+@pytest.mark.parametrize("ending", [".npy", ".counts.npy"])
+def test_a_part_that_another_run_deletes_meanwhile_is_computed_again(tmp_path: Path, ending: str) -> None:
+    """Another evaluation ends while this one computes, and deletes what was not used longest."""
+    many = int(PART_SECONDS * SAMPLE_RATE_HZ)  # so each example is a part
+    old, new = (Example(f"{number}", "", "", many, Noise(number), "") for number in (3, 4))
+    plan, rounds = extraction_plan(1, 0, is_elsewhere=True), 0
+
+    def prepare(*examples: Example) -> Features:
+        return prepare_features(examples, BASELINE, {}, tmp_path, plan, no_progress, is_pooled=False)
+
+    before = prepare(old).read("3")
+    lost = [path for path in tmp_path.iterdir() if path.name.partition(".")[2] == ending.removeprefix(".")]
+
+    def run_beside(
+        parts: Sequence[P], work: Callable[[P], R], workers: int, progress: Progress, prepare: Prepare | None = None
+    ) -> list[R]:
+        nonlocal rounds
+        rounds += 1
+        found = [work(part) for part in parts]
+        if rounds == 1:
+            for path in lost:
+                path.unlink()
+        return found
+
+    with use_executor(run_beside):
+        features = prepare(old, new)
+    assert (len(lost), rounds) == (1, 2)
+    np.testing.assert_array_equal(features.read("3"), before)
+    assert features.count("4") > features.count("3")

@@ -149,3 +149,32 @@ def test_too_few_voices_for_a_cohort_or_a_calibration_are_refused() -> None:
     known = np.array([item.speaker != "d" for item in examples])
     with pytest.raises(BadDataError, match="METRIC_UNDEFINED: 3 of 3 trials of the dev part are of one speaker"):
         BackEnd.learn(TrialScoring(calibration="dev"), examples, embeddings, known)
+
+
+def _scored(calibration: str, train: list[Example], dev: list[Example]) -> Verifier:
+    scoring = TrialScoring.model_validate({"calibration": calibration})
+    voices = tuple(sorted({item.speaker for item in train}))
+    return Verifier(
+        SpeakerVerification(type="asv", scoring=scoring), XvectorHead(type="xvector"), voices, (*train, *dev)
+    )
+
+
+def test_what_a_calibration_cannot_learn_from_is_refused_before_any_work() -> None:
+    train, dev, test = (_voices(names)[0] for names in ("abc", "de", "fg"))
+    _scored("dev", train, dev).check_parts(dev, test)
+    with pytest.raises(BadDataError, match="CLASS_SINGLE: the cohort has 2 voices"):
+        _scored("none", train[:6], dev).check_parts(dev, test)
+    for calibration in ("train", "dev"):
+        train, dev = (
+            [_voices(names)[0][row] for row in rows] for names, rows in (("abc", (0, 3, 6)), ("ab", (1, 4, 5)))
+        )
+        message = f"METRIC_UNDEFINED: 0 of . trials of the {calibration} part"
+        with pytest.raises(BadDataError, match=message):
+            _scored(calibration, train, dev).check_parts(dev, test)
+
+
+def test_dev_recordings_of_training_voices_are_neither_cohort_nor_calibration() -> None:
+    train, dev = _voices("abc")[0], [*_voices("c")[0], *_voices("de")[0]]
+    found = _scored("dev", train, dev).calibrate_on(train, dev)
+    assert sorted({item.speaker for item in found}) == list("abcde")
+    assert [item.speaker for item in found].count("c") == 3

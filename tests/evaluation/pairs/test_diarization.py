@@ -145,3 +145,31 @@ def test_a_part_in_which_nobody_speaks_is_refused() -> None:
     spoken = replace(silent, target={"turns": [[0.0, 1.0, "a"]]})
     with pytest.raises(BadDataError, match="METRIC_UNDEFINED: nobody speaks in the 1 recordings of the dev part"):
         TASK.begin([], []).check_parts([silent], [spoken])
+
+
+@pytest.mark.parametrize(
+    ("target", "collar"),
+    [
+        ({"turns": [[0.0, 1.0, "a"]], "scored": [[1.2, 2.0]]}, 0.0),
+        ({"turns": [[0.5, 0.9, "a"]]}, 0.25),
+    ],
+    ids=["no scored region", "within the collar"],
+)
+def test_a_part_of_which_no_speech_is_scored_is_refused_before_any_work(target: JsonValue, collar: float) -> None:
+    spoken = Example("r", "", "", 32000, Take(0, 0), {"turns": [[0.0, 1.0, "a"]]})
+    task = Diarization(SPEC.model_copy(update={"collar_seconds": collar}), DiarizerHead(type="diarizer", hidden=16))
+    task.begin([], []).check_parts([spoken], [spoken])
+    with pytest.raises(BadDataError, match="METRIC_UNDEFINED: nobody speaks in the 1 recordings of the test part"):
+        task.begin([], []).check_parts([spoken], [replace(spoken, target=target)])
+
+
+def test_silent_recordings_leave_the_figure_and_say_why_there_is_no_interval() -> None:
+    """Of three recordings one has speech: 8 of 27 draws have none."""
+    turns = [[[0.0, 1.0, "a"]], [], []]
+    examples = [Example(f"{n}", "", "", 32000, Take(0, n), {"turns": it}) for n, it in enumerate(turns)]
+    found: list[JsonValue] = [
+        {"turns": [[0.0, 0.5, "1"]], "probabilities": "", "hop_samples": 320, "frames": 0, "speakers": 0}
+    ] * 3
+    der = TASK.begin([], []).score(examples, found)[0]
+    assert (der.value, der.interval) == (pytest.approx(1.5), None)
+    assert "no interval: too few recordings in which somebody speaks" in der.note

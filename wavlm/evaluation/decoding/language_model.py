@@ -39,12 +39,7 @@ def open_model(spec: LanguageModelSpec, sentences: Sequence[Sequence[str]]) -> I
     """
     if isinstance(spec, ArpaModel):
         path = place_of_model(spec)
-        if spec.sha256 is not None and (found := sha256_of(path)) != spec.sha256:
-            raise BadDataError(
-                "LM_CHANGED",
-                f"the language model has the SHA-256 {found}, expected {spec.sha256}; at {path}; bring the file back, "
-                "or correct `sha256`",
-            )
+        _check_digest(path, spec.sha256, "the language model has", "sha256")
         yield LanguageModel(path, tuple(read_words(spec, path)))
         return
     with TemporaryDirectory() as folder:
@@ -65,20 +60,45 @@ def place_of_model(spec: ArpaModel) -> Path:
     return path
 
 
-def read_words(spec: ArpaModel, path: Path) -> Iterator[str]:
-    """The words of a language model: of an ARPA file its 1-grams, of a binary file those of `words`."""
-    with path.open("rb") as file:
-        is_binary = file.read(len(BINARY)) == BINARY
-    if not is_binary:
-        yield from (word for word in _read_unigrams(path) if word not in MARKS)
-        return
+def place_of_words(spec: ArpaModel) -> Path | None:
+    """The file of the words of a language model that does not list them; None for others.
+
+    Raises UsageError (LM_MISSING) where there is no file, BadDataError (LM_UNREADABLE) where none is named.
+    """
+    model = place_of_model(spec)
+    with model.open("rb") as file:
+        if file.read(len(BINARY)) != BINARY:
+            return None
     if not spec.words:
         raise BadDataError(
             "LM_UNREADABLE",
-            f"a binary file of KenLM does not list its words; at {path}; name a file of them in `words`, such as the "
+            f"a binary file of KenLM does not list its words; at {model}; name a file of them in `words`, such as the "
             "lexicon",
         )
-    lexicon = place_of_model(spec.model_copy(update={"path": spec.words}))
+    path = Path(os.path.expanduser(spec.words)).absolute()  # noqa: PTH111 - that of Path raises RuntimeError
+    if not path.is_file():
+        raise UsageError(
+            "LM_MISSING",
+            f"the words of the language model {model} are not there; at {path}; put the file there, or correct `words`",
+        )
+    return path
+
+
+def _check_digest(path: Path, wanted: str | None, what: str, field: str) -> None:
+    if wanted is not None and (found := sha256_of(path)) != wanted:
+        raise BadDataError(
+            "LM_CHANGED",
+            f"{what} the SHA-256 {found}, expected {wanted}; at {path}; bring the file back, or correct `{field}`",
+        )
+
+
+def read_words(spec: ArpaModel, path: Path) -> Iterator[str]:
+    """The words of a language model: of an ARPA file its 1-grams, of a binary file those of `words`."""
+    lexicon = place_of_words(spec)
+    if lexicon is None:
+        yield from (word for word in _read_unigrams(path) if word not in MARKS)
+        return
+    _check_digest(lexicon, spec.words_sha256, "the words of the language model have", "words_sha256")
     lines = (line.split(maxsplit=1) for line in lexicon.read_text(encoding="utf-8").splitlines())
     yield from dict.fromkeys(line[0] for line in lines if line)
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -100,15 +101,17 @@ def prepare_features(  # noqa: PLR0913 - what, of what, where, how
     """
     cache.mkdir(parents=True, exist_ok=True)
     parts = list(_cut(examples, subject, shards, cache, is_pooled=is_pooled))
-    missing = [part for part in parts if not part.path.exists()]
-    processes = _num_processes(sum(item.seconds for part in missing for item in part.examples), plan)
-    # All parts if one is missing: jobs that share them have to count them alike.
-    groups = _group(parts, processes * plan.groups_per_process) if missing else []
-    run_parts(groups, compute_features, processes, progress, None if plan.device == "cpu" else take_gpu)
+    is_there = [_note_use(part) for part in parts]  # now: another run deletes what was not used longest
+    while True:
+        missing = [part for part, found in zip(parts, is_there, strict=True) if not found]
+        processes = _num_processes(sum(item.seconds for part in missing for item in part.examples), plan)
+        # All parts if one is missing: jobs that share them have to count them alike.
+        groups = _group(parts, processes * plan.groups_per_process) if missing else []
+        run_parts(groups, compute_features, processes, progress, None if plan.device == "cpu" else take_gpu)
+        is_there = [_note_use(part) for part in parts]
+        if all(is_there):
+            break
     release_gpu_memory(plan)
-    for part in parts:
-        for path in (part.counts, part.norms, part.path):
-            os.utime(path)  # used just now
     return Features(parts)
 
 
@@ -117,6 +120,17 @@ def plan_features(subject: Subject, workers: int = 1, gpus: int = 0, *, is_elsew
     if subject.is_plain:
         return extraction_plan(workers, gpus=0, is_elsewhere=True)  # cores, whatever GPUs there are
     return extraction_plan(workers, gpus, is_elsewhere=is_elsewhere)
+
+
+def _note_use(part: FeaturePart) -> bool:
+    """Note that a part is used just now. False if it is not whole: what is left of it goes, so that it is computed."""
+    try:
+        for path in (part.counts, part.norms, part.path):
+            os.utime(path)
+    except FileNotFoundError:
+        part.path.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def _num_processes(seconds: float, plan: ExtractionPlan) -> int:
@@ -138,18 +152,20 @@ def remove_unused(cache: Path, most_bytes: float) -> int:
     A part's frames go first: without them it is computed again, whatever else is left of it. Whoever has opened a part
     still reads it.
     """
-    parts: dict[str, list[os.DirEntry[str]]] = {}
+    parts: dict[str, list[tuple[Path, os.stat_result]]] = {}
     with os.scandir(cache) as entries:
         for entry in entries:
             if entry.name.endswith(".npy"):
-                parts.setdefault(entry.name.partition(".")[0], []).append(entry)
-    sizes = {digest: sum(entry.stat().st_size for entry in files) for digest, files in parts.items()}
+                with suppress(FileNotFoundError):  # another run deletes, too
+                    found = Path(entry.path), entry.stat()
+                    parts.setdefault(entry.name.partition(".")[0], []).append(found)
+    sizes = {digest: sum(about.st_size for _, about in files) for digest, files in parts.items()}
     left, removed = sum(sizes.values()), 0
-    for digest in sorted(parts, key=lambda name: (max(entry.stat().st_mtime_ns for entry in parts[name]), name)):
+    for digest in sorted(parts, key=lambda name: (max(about.st_mtime_ns for _, about in parts[name]), name)):
         if left - removed <= most_bytes:
             break
-        for entry in sorted(parts[digest], key=lambda item: item.name != f"{digest}.npy"):
-            Path(entry.path).unlink(missing_ok=True)
+        for path, _ in sorted(parts[digest], key=lambda item: item[0].name != f"{digest}.npy"):
+            path.unlink(missing_ok=True)
         removed += sizes[digest]
     return removed
 

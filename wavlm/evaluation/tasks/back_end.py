@@ -51,7 +51,7 @@ class BackEnd:
             return BackEnd(spec, cohort, None)
         chosen = np.flatnonzero(is_training if spec.calibration == "train" else ~is_training)
         some = [examples[number] for number in chosen.tolist()]
-        pairs = _calibration_pairs(spec, some)
+        pairs = _pair_to_calibrate(some, spec)
         prints = cohort.describe(embeddings[chosen], [it.speaker for it in some])
         scores = normalise_scores(cosines_of(prints.vectors, pairs), prints, pairs)
         measures = measure_quality(scores, prints, _seconds(some, spec), pairs)
@@ -97,7 +97,7 @@ def score_cosines(embeddings: Floats, lists: Mapping[str, Pairs]) -> list[Scored
 
 
 def examples_to_learn_from(spec: TrialScoring, train: Sequence[Example], dev: Sequence[Example]) -> list[Example]:
-    """Recordings of training voices, at their own speed, and of the dev part where the calibration is of that."""
+    """Recordings of training voices, at their own speed, and of the dev part's others for its calibration."""
     by_speaker = defaultdict[str, list[Example]](list)
     for item in train:
         if not is_sped(item):
@@ -106,15 +106,17 @@ def examples_to_learn_from(spec: TrialScoring, train: Sequence[Example], dev: Se
     for items in by_speaker.values():
         items.sort(key=lambda item: (seed_for(0, "cohort", item.key), item.key))
         found += items[: spec.per_speaker]
-    return found + (list(dev) if spec.calibration == "dev" else [])
+    # A dev recording of a training voice is no recording of another voice, and none that the head was trained on.
+    return found + [item for item in dev if spec.calibration == "dev" and item.speaker not in by_speaker]
 
 
-def check_examples(spec: TrialScoring, examples: Sequence[Example], is_training: Bools) -> None:
-    """Raise what `BackEnd.learn` would raise for these recordings (E,): CLASS_SINGLE, METRIC_UNDEFINED."""
-    require_voices({item.speaker for item, known in zip(examples, is_training, strict=True) if known})
+def check_learning(spec: TrialScoring, train: Sequence[Example], dev: Sequence[Example]) -> None:
+    """Raise before any work what `BackEnd.learn` would raise: CLASS_SINGLE, METRIC_UNDEFINED."""
+    voices = {item.speaker for item in train if not is_sped(item)}
+    require_voices(len(voices))
     if spec.calibration != "none":
-        wanted = is_training if spec.calibration == "train" else ~is_training
-        _calibration_pairs(spec, [item for item, known in zip(examples, wanted, strict=True) if known])
+        chosen = examples_to_learn_from(spec, train, dev)
+        _pair_to_calibrate([it for it in chosen if (it.speaker in voices) is (spec.calibration == "train")], spec)
 
 
 def embeddings_of(predictions: Sequence[JsonValue]) -> Floats:
@@ -131,9 +133,13 @@ def _seconds(examples: Sequence[Example], spec: TrialScoring) -> Floats:
     return np.minimum([item.seconds for item in examples], spec.longest_seconds)
 
 
-def _calibration_pairs(spec: TrialScoring, examples: Sequence[Example]) -> Pairs:
-    """The trials that a calibration is fitted to. Raises BadDataError (METRIC_UNDEFINED) for those of one kind."""
-    pairs = pair_by_rule([it.key for it in examples], [it.speaker for it in examples], spec.calibration_trials)
+def _pair_to_calibrate(some: Sequence[Example], spec: TrialScoring) -> Pairs:
+    pairs = pair_by_rule([it.key for it in some], [it.speaker for it in some], spec.calibration_trials)
+    _require_both(pairs, spec)
+    return pairs
+
+
+def _require_both(pairs: Pairs, spec: TrialScoring) -> None:
     if not (0 < pairs.is_target.sum() < len(pairs)):
         raise BadDataError(
             Code.METRIC_UNDEFINED,
@@ -141,4 +147,3 @@ def _calibration_pairs(spec: TrialScoring, examples: Sequence[Example]) -> Pairs
             "expected some that are and some that are not to calibrate by; in the evaluation's split; use another "
             "split, or calibration: none",
         )
-    return pairs

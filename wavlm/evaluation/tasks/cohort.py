@@ -9,7 +9,7 @@ Legend: E recordings, H width of an embedding, C voices of the cohort, N trials.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from wavlm.errors import BadDataError, Code
 from wavlm.evaluation.metrics.checks import Floats
 from wavlm.evaluation.tasks.trials import Pairs
 
+FEWEST_VOICES = 3
 LEAST_DEVIATION = 1e-6  # of cosines: a cohort of copies has none
 BLOCK = 4096  # recordings that are compared with the cohort at once, and trials that are scored
 
@@ -73,8 +74,8 @@ def make_cohort(embeddings: Floats, speakers: Sequence[str], nearest: int) -> Co
 
     Raises BadDataError (CLASS_SINGLE) for fewer than three speakers: two are left where a recording is of the third.
     """
-    require_voices(set(speakers))
     names, groups = np.unique(np.array(speakers), return_inverse=True)
+    require_voices(len(names))
     mean = embeddings.mean(axis=0)
     sums = np.zeros((len(names), embeddings.shape[1]))
     np.add.at(sums, groups, embeddings)
@@ -82,13 +83,13 @@ def make_cohort(embeddings: Floats, speakers: Sequence[str], nearest: int) -> Co
     return Cohort(mean, normalise_lengths(voices), tuple(map(str, names)), nearest)
 
 
-def require_voices(speakers: Collection[str]) -> None:
-    """Raise BadDataError (CLASS_SINGLE) for fewer than three speakers."""
-    if len(speakers) < 3:
+def require_voices(count: int) -> None:
+    """Raise BadDataError (CLASS_SINGLE) for too few voices of a cohort."""
+    if count < FEWEST_VOICES:
         raise BadDataError(
             Code.CLASS_SINGLE,
-            f"the cohort has {len(speakers)} voices, expected 3 or more; in the evaluation's train part; use another "
-            "split, or leave `scoring` out",
+            f"the cohort has {count} voices, expected {FEWEST_VOICES} or more; in the evaluation's train part; use "
+            "another split, or leave `scoring` out",
         )
 
 

@@ -12,6 +12,7 @@ from operator import add
 
 import numpy as np
 
+from wavlm.errors import BadDataError, Code
 from wavlm.evaluation.metrics.checks import Floats
 from wavlm.evaluation.metrics.diarization import DiarizationErrors, Region, Turn, diarization_errors
 from wavlm.evaluation.metrics.intervals import interval_of_sums
@@ -71,13 +72,19 @@ def _rate(
         return figure_of(name, value, None, is_lower_better=True, note=note)
     if len(errors) == 1:
         return figure_of(name, value, None, is_lower_better=True, note=f"{note}; no interval: one recording")
-    interval = interval_of_sums(np.stack([it.sums for it in errors]), [it.speaker for it in judged], _rates)
+    try:
+        interval = interval_of_sums(np.stack([it.sums for it in errors]), [it.speaker for it in judged], _rates)
+    except BadDataError as error:
+        if error.code != Code.METRIC_UNDEFINED:
+            raise
+        also = "no interval: too few recordings in which somebody speaks"
+        return figure_of(name, value, None, is_lower_better=True, note=f"{note}; {also}")
     return figure_of(name, value, interval, is_lower_better=True, note=note)
 
 
 def _rates(sums: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):  # a draw of recordings in which nobody speaks
-        found: Floats = sums[:, 0] / sums[:, 1]
+    """NaN for a draw of recordings in which nobody speaks, whatever was found there."""
+    found: Floats = np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] > 0)
     return found
 
 

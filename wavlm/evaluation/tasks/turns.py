@@ -20,7 +20,7 @@ from pydantic import JsonValue
 
 from wavlm.errors import BadDataError, Code
 from wavlm.evaluation.examples import Example, cut_audio
-from wavlm.evaluation.metrics.diarization import Region, Turn
+from wavlm.evaluation.metrics.diarization import Region, Turn, diarization_errors
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.tasks.activity import Bools, frame_errors, frames_to_turns, smooth, turns_to_frames
 from wavlm.evaluation.tasks.turn_errors import Judged, score_turns
@@ -37,13 +37,13 @@ class TurnScorer:
     spec: SpeakerDiarization
 
     def check_parts(self, dev: Sequence[Example], test: Sequence[Example]) -> None:
-        """Raise BadDataError (METRIC_UNDEFINED) for a part in which nobody speaks."""
-        for name, part in (("dev", dev), ("test", test)):
-            if not any(turns_of(item) for item in part):
+        """Raise BadDataError (METRIC_UNDEFINED) for a part in which nobody speaks where it is scored."""
+        for name, part, collar in (("dev", dev, 0.0), ("test", test, self.spec.collar_seconds)):
+            if not any(_has_scored_speech(item, collar) for item in part):
                 raise BadDataError(
                     Code.METRIC_UNDEFINED,
-                    f"nobody speaks in the {len(part)} recordings of the {name} part; in the evaluation's data; check "
-                    "its turns",
+                    f"nobody speaks in the {len(part)} recordings of the {name} part where they are scored, with a "
+                    f"collar of {collar:g} s on each side; in the evaluation's data; check turns, regions and collar",
                 )
 
     def settle(
@@ -113,6 +113,11 @@ def scored_of(example: Example) -> list[Region]:
     """The stretches that are scored: all, unless the target says other."""
     whole = [(0.0, example.seconds)]
     return [(float(start_s), float(end_s)) for start_s, end_s in fields_of(example.target).get("scored", whole)]
+
+
+def _has_scored_speech(example: Example, collar: float) -> bool:
+    turns = turns_of(example)
+    return bool(turns) and diarization_errors(turns, [], scored_of(example), collar_each_side_s=collar).total_s > 0
 
 
 def cut_turns(example: Example, start: int, stop: int) -> Example:

@@ -2,7 +2,7 @@
 
 A target is {"speaker": name}, and of the enrolment side of trials {"trials": {list: [[key, is target], ...]}} as well.
 
-Legend: B utterances, S states, F frames, D channels, H width of an embedding, E examples, N trials.
+Legend: B utterances, S states, F frames, D channels, H width of an embedding, N trials.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from wavlm.errors import BadDataError, Code
 from wavlm.evaluation.examples import Example, cut_audio
 from wavlm.evaluation.heads.embedding import EmbeddingHead, least_frames
 from wavlm.evaluation.labelled import LabelledCorpus
-from wavlm.evaluation.metrics.checks import Bools
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.splits import Split
 from wavlm.evaluation.tasks.back_end import (
     BackEnd,
-    check_examples,
+    check_learning,
     embeddings_of,
     examples_to_learn_from,
     score_cosines,
@@ -122,7 +121,7 @@ class Verifier:
     def check_parts(self, dev: Sequence[Example], test: Sequence[Example]) -> None:
         """Raise BadDataError: TARGET_BAD for trials that leave a part, METRIC_UNDEFINED for those of one kind.
 
-        Also CLASS_SINGLE for too few voices to score by.
+        CLASS_SINGLE and METRIC_UNDEFINED where nothing can be learned to score trials with.
         """
         for name, part in (("dev", dev), ("test", test)):
             for trials, pairs in self.pair(part).items():
@@ -133,10 +132,10 @@ class Verifier:
                         f"expected some that are and some that are not; of {len(part)} recordings"
                         f"{f' and the list {trials}' if trials else ''}; use another split",
                     )
+
         if self.spec.scoring:
-            others = {item.key for item in (*dev, *test)}
-            wanted = self.calibrate_on([item for item in self.known if item.key not in others], dev)
-            check_examples(self.spec.scoring, wanted, self._is_training(wanted))
+            others = {item.key for part in (dev, test) for item in part}
+            check_learning(self.spec.scoring, [item for item in self.known if item.key not in others], dev)
 
     def cut(self, example: Example, start: int, stop: int) -> Example:
         """A part of a recording is of the same speaker."""
@@ -166,8 +165,8 @@ class Verifier:
     def calibrate(self, examples: Sequence[Example], predictions: Sequence[JsonValue]) -> Scorer:
         """What scores by the cohort of training voices."""
         assert self.spec.scoring is not None  # noqa: S101 - it named examples
-        is_training = self._is_training(examples)
-        back_end = BackEnd.learn(self.spec.scoring, examples, embeddings_of(predictions), is_training)
+        cohort = [item.speaker in self.number_of for item in examples]
+        back_end = BackEnd.learn(self.spec.scoring, examples, embeddings_of(predictions), np.array(cohort))
         return CalibratedVerifier(self, back_end)
 
     def score(
@@ -176,10 +175,6 @@ class Verifier:
         """EER and minDCF of the trials of these examples, by the cosines of their embeddings."""
         scored = score_cosines(embeddings_of(predictions), self.pair(examples))
         return describe_trials(examples, scored, self.spec.p_target, with_intervals=with_intervals)
-
-    def _is_training(self, examples: Sequence[Example]) -> Bools:
-        """Whether each is of a training voice, (E,)."""
-        return np.array([item.speaker in self.number_of for item in examples], dtype=np.bool_)
 
     def pair(self, examples: Sequence[Example]) -> Mapping[str, Pairs]:
         """The trials of some examples, by list; where no list names them, trials made by rule."""

@@ -12,7 +12,7 @@ from wavlm.corpus.layouts import check_layout
 from wavlm.corpus.made.espeak import find_library
 from wavlm.corpus.sources import refuse_sources
 from wavlm.errors import BadDataError, CodedError, ServiceMissingError, UsageError
-from wavlm.evaluation.decoding.language_model import place_of_model
+from wavlm.evaluation.decoding.language_model import place_of_words
 from wavlm.pipeline.artifacts import Corpus, Evaluation, Finetune, Shards
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.first_downloads import describe_digests
@@ -58,8 +58,8 @@ def find_missing_model(spec: Decoding) -> Iterator[CodedError]:
     """Why the language model of an evaluation or a system cannot be had here."""
     if (model := language_model_of(spec)) is not None:
         try:
-            place_of_model(model)
-        except UsageError as error:
+            place_of_words(model)  # and of the model itself
+        except (UsageError, BadDataError) as error:
             yield error
 
 
