@@ -12,7 +12,7 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.flow_engine import run_flow
 from prefect.logging.handlers import APILogWorker
 
@@ -210,7 +210,13 @@ def test_bad_recordings_are_refused_at_the_first_attempt(
 
     with pytest.raises(BadDataError):
         once()
-    newest = max(client.read_task_runs(), key=lambda item: item.created)
+
+    def read_newest() -> TaskRun:
+        return max(client.read_task_runs(), key=lambda item: item.created)
+
+    # States of tasks reach the server as events, some time after the task.
+    wait_until(lambda: (state := read_newest().state) is not None and state.is_final())
+    newest = read_newest()
     assert newest.run_count == 1
     assert newest.state is not None
     assert newest.state.is_failed()
