@@ -188,6 +188,13 @@ class SpeakerDiarization(Spec):
     Change: to the most that speak in a recording.
     """
 
+    names: Literal["everywhere", "recording"] = "everywhere"
+    """Whether a name of the turns is one speaker in all recordings, or in its recording alone.
+
+    Heads that know the speakers of training (`eend_vc`) take a name for one voice.
+    Change: recording where calls name their speakers A and B.
+    """
+
     chunk_frames: Count = 2000
     """Each update takes a random stretch of so many frames of a recording at most; dev and test take all of it.
 

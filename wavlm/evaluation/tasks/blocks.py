@@ -23,6 +23,14 @@ from wavlm.evaluation.tasks.task import Batch, Size
 from wavlm.evaluation.tasks.turns import TurnScorer, cut_turns, keep_probabilities, turns_of
 from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.specs.eend import EendHead
+from wavlm.specs.pairs import SpeakerDiarization
+
+
+def named_turns(item: Example, spec: SpeakerDiarization) -> list[Turn]:
+    """The turns of a recording, with names that mean one speaker in all recordings."""
+    if spec.names == "everywhere":
+        return turns_of(item)
+    return [(start_s, end_s, f"{item.key}/{name}") for start_s, end_s, name in turns_of(item)]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from wavlm.evaluation.heads.diarizer import Diarizer, diarization_loss
 from wavlm.evaluation.heads.weighted_sum import WeightedSum
 from wavlm.evaluation.labelled import LabelledCorpus, Row
 from wavlm.evaluation.tasks.activity import turns_to_frames
-from wavlm.evaluation.tasks.blocks import BlockTrainee
+from wavlm.evaluation.tasks.blocks import BlockTrainee, named_turns
 from wavlm.evaluation.tasks.conversations import Source, make_conversations
 from wavlm.evaluation.tasks.stretches import cut_stretches
 from wavlm.evaluation.tasks.task import Batch, Size
@@ -71,9 +71,8 @@ class Diarization:
 
     def begin(self, train: Sequence[Example], others: Sequence[Example]) -> TurnTrainee | BlockTrainee:  # noqa: ARG002
         if not isinstance(self.head, DiarizerHead):
-            return BlockTrainee(
-                self.spec, self.head, tuple(sorted({name for it in train for *_, name in turns_of(it)}))
-            )
+            names = {name for item in train for *_, name in named_turns(item, self.spec)}
+            return BlockTrainee(self.spec, self.head, tuple(sorted(names)))
         for item in train:
             names = sorted({name for *_, name in turns_of(item)})
             if len(names) > self.spec.speakers:
