@@ -64,7 +64,10 @@ class BlockTrainee(TurnScorer):
         states, num_frames, starts = cut_stretches(batch.states, batch.num_frames, self.spec.chunk_frames)
         truths = [
             self.find_truth(
-                turns_of(item), first * head.hop_samples, count * head.hop_samples, head.activity_hop_samples
+                named_turns(item, self.spec),
+                first * head.hop_samples,
+                count * head.hop_samples,
+                head.activity_hop_samples,
             )
             for item, first, count in zip(batch.examples, starts.tolist(), num_frames.tolist(), strict=True)
         ]

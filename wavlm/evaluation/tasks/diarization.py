@@ -71,8 +71,8 @@ class Diarization:
 
     def begin(self, train: Sequence[Example], others: Sequence[Example]) -> TurnTrainee | BlockTrainee:  # noqa: ARG002
         if not isinstance(self.head, DiarizerHead):
-            names = {name for item in train for *_, name in named_turns(item, self.spec)}
-            return BlockTrainee(self.spec, self.head, tuple(sorted(names)))
+            voices = {name for item in train for *_, name in named_turns(item, self.spec)}
+            return BlockTrainee(self.spec, self.head, tuple(sorted(voices)))
         for item in train:
             names = sorted({name for *_, name in turns_of(item)})
             if len(names) > self.spec.speakers:
