@@ -34,6 +34,7 @@ def prefect(environment: Mapping[str, str], *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.full
 def test_deployments_are_scheduled_triggered_and_shown(
     prefect_server: PrefectServer,  # noqa: F811
     tiny_recipe: Path,

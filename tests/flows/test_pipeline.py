@@ -143,6 +143,7 @@ def test_verify_finds_a_flipped_bit(finished_store: Path, wavlm: Wavlm) -> None:
     assert str(path) in done.stdout
 
 
+@pytest.mark.full
 def test_stopped_then_killed_then_finished_gives_the_same_model(
     finished_store: Path,
     tiny_recipe: Path,

@@ -170,6 +170,7 @@ def test_no_two_elements_have_the_same_id(read: Reader) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_a_large_recipe_has_a_page_below_five_megabytes(tmp_path: Path) -> None:
     """40 corpora with 94,000 hours, a curve of 8,000 records, and recordings of noise, which no codec makes smaller."""
     effects = (

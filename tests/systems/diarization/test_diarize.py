@@ -97,6 +97,7 @@ def test_what_does_not_diarize_is_refused(tmp_path: Path) -> None:
         open_diarizer(tmp_path)
 
 
+@pytest.mark.full
 def test_the_oracle_wants_the_reference(tmp_path: Path) -> None:
     system = verifier(tmp_path / "asv")
     write_talk(tmp_path / "talk.wav", [0, 1])
