@@ -36,6 +36,7 @@ NOT_RUN = {
     "wavlm gc --mirror": "needs object storage; tests/pipeline/mirror",
     "wavlm push s3://speech/wavlm": "needs object storage; tests/pipeline/mirror",
     "wavlm fetch s3://speech/wavlm": "needs object storage; tests/pipeline/mirror",
+    "wavlm finetune sd-eend-vc-small": "downloads 346 MB; tests/evaluation/eend",
     "wavlm simulate": "downloads 346 MB; tests/mixing/test_conversations.py",
     "wavlm diarize": "needs a trained system; tests/systems/diarization",
     "wavlm diarize-fit": "needs a trained system; tests/systems/diarization",
