@@ -25,6 +25,7 @@ from wavlm.evaluation.heads.css.separator import (
 from wavlm.evaluation.tasks.task import Size
 from wavlm.specs.separation import SeparatorHead
 
+pytestmark = pytest.mark.numeric
 REFERENCE = np.load(Path(__file__).parents[1] / "reference/css.npz")
 OPERATIONS = 4000
 NARROW = SeparatorHead(

@@ -19,6 +19,7 @@ from wavlm.evaluation.heads.eend.vector import VectorDiarizer
 from wavlm.evaluation.tasks.task import Size
 from wavlm.specs.eend import ChainHead, FrameEncoderSpec, VectorHead
 
+pytestmark = pytest.mark.numeric
 TINY = FrameEncoderSpec(width=8, layers=1, attention_heads=2, feed_forward=8, dropout=0.0, frame_ms=20)
 SIZE = Size(2, 5, 320)
 

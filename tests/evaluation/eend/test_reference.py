@@ -19,6 +19,7 @@ from wavlm.evaluation.heads.eend.encoder import Encoded
 from wavlm.evaluation.tasks.task import Size
 from wavlm.specs.eend import EdaHead, FrameEncoderSpec
 
+pytestmark = pytest.mark.numeric
 REFERENCE = np.load(Path(__file__).parents[1] / "reference/eend.npz")
 OPERATIONS = 2000
 HOP = 1600  # samples of 100 ms: states are not interpolated
