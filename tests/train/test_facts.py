@@ -83,7 +83,8 @@ def test_a_file_that_cannot_be_read_now_is_not_said_to_be_another(
     def fail(path: Path) -> Digested:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
 
-    monkeypatch.setattr("wavlm.train.facts.read_digested", fail)
+    for module in ("wavlm.storage.summaries", "wavlm.train.facts"):
+        monkeypatch.setattr(f"{module}.read_digested", fail)
     with pytest.raises(OSError, match="Too many open files"):
         is_finished(job)
     with pytest.raises(OSError, match="Too many open files"):

@@ -8,7 +8,6 @@ were learned from, such as a cohort of voices, where the task learns any.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -21,10 +20,11 @@ from wavlm.nn.description import NETWORK_FILE, WEIGHTS_FILE
 from wavlm.specs.evaluation import BaselineSpec
 from wavlm.specs.heads import HeadSpec
 from wavlm.specs.tasks import TaskSpec
-from wavlm.storage.digested import read_digested, write_digested
+from wavlm.storage.digested import read_digested
 from wavlm.storage.facts import Facts, read_facts
 from wavlm.storage.files import write_json
-from wavlm.storage.seals import check_sealed, sha256_as_it_is
+from wavlm.storage.seals import check_sealed
+from wavlm.storage.summaries import is_complete, write_summary
 
 FINETUNE_FILE, HEAD_FILE, HEAD_WEIGHTS_FILE = "finetune.json", "head.json", "head.safetensors"
 PREDICTIONS_FILE, SCORING_FILE = "predictions.parquet", "scoring.safetensors"
@@ -33,9 +33,6 @@ FILES = (
     *(RESULTS_FILE, PREDICTIONS_FILE, METRICS_FILE),
 )
 FORMAT = 1
-_FILES = "files"
-
-log = logging.getLogger(__name__)
 
 
 class HeadFile(Facts):
@@ -85,22 +82,12 @@ def is_tuned(job: FinetuneJob) -> bool:
 
     Raises OSError if a file cannot be read now, of which nobody knows whether it is as written.
     """
-    path = job.out / FINETUNE_FILE
-    try:
-        found = read_digested(path).content
-        files = found[_FILES].items()
-        return found["key"] == job.key and all(sha256_as_it_is(job.out / name) == digest for name, digest in files)
-    except FileNotFoundError:
-        return False
-    except (IsADirectoryError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("the summary of a fine-tuning cannot be used, it is made again: %r; at %s", error, path)
-        return False
+    return is_complete(job.out / FINETUNE_FILE, job.key, "a fine-tuning")
 
 
 def write_finetune(out: Path, facts: FinetuneFacts) -> None:
     """Write the facts with the digests of all other files; call this after these were written."""
-    files = {name: sha256_as_it_is(out / name) for name in FILES if (out / name).exists()}
-    write_digested(out / FINETUNE_FILE, {**facts.model_dump(mode="json"), _FILES: files})
+    write_summary(out / FINETUNE_FILE, facts.model_dump(mode="json"), FILES)
 
 
 def read_finetune(folder: Path) -> FinetuneFacts:

@@ -5,7 +5,6 @@ Imports no torch, which takes seconds: a job that is already done is recognised 
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Literal
 
@@ -16,15 +15,13 @@ from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
 from wavlm.mixing.counts import MixingFacts
 from wavlm.nn.description import NETWORK_FILE, WEIGHTS_FILE
-from wavlm.storage.digested import read_digested, write_digested
+from wavlm.storage.digested import read_digested
 from wavlm.storage.facts import Facts
-from wavlm.storage.seals import check_sealed, sha256_as_it_is
+from wavlm.storage.seals import check_sealed
+from wavlm.storage.summaries import FILES_FIELD, is_complete, write_summary
 
 TRAINING_FILE = "training.json"
 FILES = (WEIGHTS_FILE, NETWORK_FILE, metrics.METRICS_FILE)  # whose digests it holds
-_FILES = "files"
-
-log = logging.getLogger(__name__)
 
 
 class TrainingFacts(Facts):
@@ -63,16 +60,7 @@ def is_finished(job: TrainJob) -> bool:
 
     Raises OSError if a file cannot be read now, of which nobody knows whether it is as written.
     """
-    path = job.out / TRAINING_FILE
-    try:
-        found = read_digested(path).content
-        files = found[_FILES].items()
-        return found["key"] == job.key and all(sha256_as_it_is(job.out / name) == digest for name, digest in files)
-    except FileNotFoundError:
-        return False
-    except (IsADirectoryError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("the summary of a training cannot be used, it is made again: %r; at %s", error, path)
-        return False
+    return is_complete(job.out / TRAINING_FILE, job.key, "a training")
 
 
 def write_training(job: TrainJob, facts: TrainingFacts) -> None:
@@ -83,8 +71,7 @@ def write_training(job: TrainJob, facts: TrainingFacts) -> None:
     last_values: metrics.MetricsRecord = {}
     for record in metrics.read(job.out / metrics.METRICS_FILE):
         last_values |= {name: value for name, value in record.items() if "/" in name}
-    files = {name: sha256_as_it_is(job.out / name) for name in FILES if (job.out / name).exists()}
-    write_digested(job.out / TRAINING_FILE, {**last_values, **facts.model_dump(mode="json"), _FILES: files})
+    write_summary(job.out / TRAINING_FILE, {**last_values, **facts.model_dump(mode="json")}, FILES)
 
 
 def read_training(model_dir: Path) -> TrainingFacts:
@@ -96,7 +83,7 @@ def read_training(model_dir: Path) -> TrainingFacts:
     check_sealed(path)
     try:
         content = read_digested(path).content
-        content.pop(_FILES, None)
+        content.pop(FILES_FIELD, None)
         return TrainingFacts.model_validate(content, strict=False)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError) as error:
         what = " ".join(str(error).split())
