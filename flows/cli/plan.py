@@ -20,14 +20,13 @@ from wavlm.pipeline.gpus import ASSUMED_UTILISATION, GPUS
 from wavlm.pipeline.growth import describe_generation, describe_reuse
 from wavlm.pipeline.imported import describe_source
 from wavlm.pipeline.one_look import one_look
-from wavlm.pipeline.plan import plan, select_needed
+from wavlm.pipeline.plan import plan
 from wavlm.pipeline.refreshes import describe_refresh
 from wavlm.pipeline.relatives import explain_make
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.sampling import describe_times
 from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.stage_cost import Cost
-from wavlm.pipeline.stages import StageName
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import show_hours
@@ -42,11 +41,6 @@ _WORDS: dict[State, str] = {
     "?": "not known before the run has read folders, models and archives without a digest",
     "broken": "broken",
 }
-
-
-def plan_until(recipe: Path, until: StageName | None, store: Store) -> tuple[Artifact, ...]:
-    """All artifacts of a recipe, or what those of kind `until` need."""
-    return select_needed(plan(resolve(read_recipe(recipe), store)), until)
 
 
 def plan_table(recipe: Path, store: Store) -> Table:
