@@ -35,6 +35,7 @@ from wavlm.pipeline.aside import find_left_out
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.known import require_known
+from wavlm.pipeline.language_models import unknown_language_models
 from wavlm.pipeline.lost_lists import restore_list
 from wavlm.pipeline.mirror.sharing import bring, fill_inputs, fill_sibling, give_if_it_answers
 from wavlm.pipeline.plan import plan
@@ -83,11 +84,11 @@ def read_resolved(
     chosen = build_order(choose(plan(resolved)))
     unknown = [item for item in chosen if isinstance(item, ImportedModel) and not item.is_known]
     unread = set(unknown_corpora(resolved)) - find_left_out(resolved, store)
-    if not unread and not unknown:
+    if not unread and not unknown and not unknown_language_models(resolved):
         return resolved
     if not is_today and any(isinstance(item.spec.source, ModelVersion) for item in unknown):
         ask_versions(recipe_spec, store, runtime)
-    if unread or any(item.spec.folder for item in unknown):
+    if unread or unknown_language_models(resolved) or any(item.spec.folder for item in unknown):
         read_folders(recipe_spec, store, runtime)
     resolved = resolve(recipe_spec, store, is_today=is_today)
     remember(recipe, store, plan(resolved))

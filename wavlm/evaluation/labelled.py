@@ -128,6 +128,7 @@ class LabelledCorpus:
     def forget(self) -> None:
         """Drop the recordings; they are read again when they are asked for."""
         self.__dict__.pop("rows", None)
+        pa.default_memory_pool().release_unused()
 
 
 def _read_column(corpus_dir: Path, name: str) -> pa.Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wavlm.errors import UsageError
 from wavlm.pipeline.aside import find_left_out
 from wavlm.pipeline.first_downloads import unknown_archives
+from wavlm.pipeline.language_models import unknown_language_models
 from wavlm.pipeline.resolve import corpora_of, resolve, unknown_corpora
 from wavlm.pipeline.resolve_models import unknown_models
 from wavlm.pipeline.store import Store
@@ -24,10 +25,10 @@ def require_known(recipe: Recipe, store: Store) -> Recipe:
             f"archives of {', '.join(new)} have no digest from their publisher, and were not downloaded yet; in recipe "
             f"{recipe.name}; run `wavlm run`, which downloads them",
         )
-    if unread := [name for name in unknown_corpora(resolved) if name not in left_out]:
+    if new := [name for name in unknown_corpora(resolved) if name not in left_out]:
         raise UsageError(
             "FOLDER_UNKNOWN",
-            f"the folder of {', '.join(unread)} has files that are new or changed since they were read; in recipe "
+            f"the folder of {', '.join(new)} has files that are new or changed since they were read; in recipe "
             f"{recipe.name}; run `wavlm run`, which reads them",
         )
     if unknown := unknown_models(resolved):
@@ -35,5 +36,11 @@ def require_known(recipe: Recipe, store: Store) -> Recipe:
             "FOLDER_UNKNOWN",
             f"the model {', '.join(unknown)} was not read, or not asked for in the registry, since it is named so; in "
             f"recipe {recipe.name}; run `wavlm run`, which does that",
+        )
+    if unread := unknown_language_models(resolved):
+        raise UsageError(
+            "FOLDER_UNKNOWN",
+            f"the language model of {', '.join(unread)} is new or has changed since it was read; in recipe "
+            f"{recipe.name}; run `wavlm run`, which reads it",
         )
     return resolved
