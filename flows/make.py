@@ -31,13 +31,16 @@ from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.share import Share
 from wavlm.pipeline.artifacts import Artifact, ImportedModel, Kind, Model, Registration, SystemRegistration, build_order
+from wavlm.pipeline.aside import find_left_out
 from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.garbage.thinned import find_thinned
+from wavlm.pipeline.known import require_known
+from wavlm.pipeline.language_models import unknown_language_models
 from wavlm.pipeline.lost_lists import restore_list
 from wavlm.pipeline.mirror.sharing import bring, fill_inputs, fill_sibling, give_if_it_answers
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.record import RECORD_FILE
-from wavlm.pipeline.resolve import corpora_of, require_known, resolve, unknown_corpora
+from wavlm.pipeline.resolve import corpora_of, resolve, unknown_corpora
 from wavlm.pipeline.store import Store
 from wavlm.specs import ModelVersion, Recipe
 from wavlm.specs.yaml import read_recipe
@@ -80,11 +83,12 @@ def read_resolved(
     remember(recipe, store, plan(resolved))
     chosen = build_order(choose(plan(resolved)))
     unknown = [item for item in chosen if isinstance(item, ImportedModel) and not item.is_known]
-    if not unknown_corpora(resolved) and not unknown:
+    unread = set(unknown_corpora(resolved)) - find_left_out(resolved, store)
+    if not unread and not unknown and not unknown_language_models(resolved):
         return resolved
     if not is_today and any(isinstance(item.spec.source, ModelVersion) for item in unknown):
         ask_versions(recipe_spec, store, runtime)
-    if unknown_corpora(resolved) or any(item.spec.folder for item in unknown):
+    if unread or unknown_language_models(resolved) or any(item.spec.folder for item in unknown):
         read_folders(recipe_spec, store, runtime)
     resolved = resolve(recipe_spec, store, is_today=is_today)
     remember(recipe, store, plan(resolved))

@@ -8,7 +8,8 @@ from pathlib import Path
 from wavlm.errors import CodedError, UsageError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
-from wavlm.pipeline.check import find, refuse
+from wavlm.pipeline.aside import set_aside
+from wavlm.pipeline.check import Remark, find, refuse
 from wavlm.pipeline.check.wanted import Finding
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.mirror.sharing import bring_needed, require_mirror
@@ -57,13 +58,15 @@ def _bring_needed(recipe: str, store: Store, runtime: Runtime, choose: Choose, *
 def find_all(
     recipe: str, store: Store, runtime: Runtime, choose: Choose = tuple, *, redo: bool = False, is_today: bool = False
 ) -> Iterator[Finding]:
-    """The problems, and what is in order."""
+    """The problems, and what is in order. An evaluation whose corpus is missing is a warning beside others."""
     recipe_spec = read_recipe(Path(recipe))
     try:
         recipe_spec = resolve(recipe_spec, store, is_today=is_today)
     except CodedError as error:  # about a folder; the others are looked for as well
         yield error
-    chosen = [item for item in choose(plan(recipe_spec)) if redo or not store.is_complete(item)]
+    aside = set_aside(choose(plan(recipe_spec)), recipe_spec, store)
+    yield from (Remark(f"left out: {it}", is_warning=True) for it in aside.missing) if aside.kept else aside.missing
+    chosen = [item for item in aside.kept if redo or not store.is_complete(item)]
     if not redo:  # which moves them away
         yield from filter(None, map(store.find_broken, chosen))
     chosen = list(dict.fromkeys([*find_thinned(chosen, store), *chosen]))

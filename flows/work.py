@@ -24,6 +24,7 @@ from tasks.registry.lost import take_back_lost
 from tasks.results import publish_late_or_warn
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Evaluation, ImportedModel
+from wavlm.pipeline.aside import set_aside
 from wavlm.pipeline.mirror.sharing import bring_needed, give_all
 from wavlm.pipeline.one_look import one_look
 from wavlm.pipeline.plan import plan
@@ -58,6 +59,7 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
 ) -> State[Recipe]:
     """Make the chosen artifacts of a recipe, in their order. Returns a flow's state with the resolved recipe.
 
+    Raises LeftOutError at the end if evaluations were left out, because something is missing on this machine.
     `tell` is called when all of them are there. `is_here`: whether this machine makes all of it, so that it can be said
     how long that takes. `is_today`:
     folders as they are now, whatever the newest refresh has taken.
@@ -69,7 +71,8 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
             for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo, is_today=is_today):
                 logger.warning("%s", warning)
             recipe_spec = read_resolved(recipe, artifact_store, runtime, choose, is_today=is_today)
-        chosen = choose(plan(recipe_spec))
+        aside = set_aside(choose(plan(recipe_spec)), recipe_spec, artifact_store)
+        chosen = aside.kept
         bring_needed(() if redo else chosen, artifact_store, runtime)  # now keys of folders that were new are known
         take_back_lost(chosen, artifact_store)
         there = [] if redo else [item for item in chosen if artifact_store.is_complete(item)]
@@ -95,7 +98,9 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
             require_registered(chosen, artifact_store, recipe)
         if tell:
             tell(recipe_spec, artifact_store)
-        return Completed(message=_conclude(artifact_store, chosen, there), data=recipe_spec)
+        message = _conclude(artifact_store, chosen, there)
+        aside.refuse()
+        return Completed(message=message, data=recipe_spec)
 
 
 def _make_all(  # noqa: PLR0913 - what, how, where, and two things that differ between flows

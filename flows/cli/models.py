@@ -223,9 +223,9 @@ def sync(recipe: RecipeFile, store: StoreFolder = DEFAULT_STORE, *, experiment: 
     from tasks.register import sync as synced
     from tasks.results import publish_late
     from wavlm.pipeline.artifacts import Registration
+    from wavlm.pipeline.known import require_known
     from wavlm.pipeline.plan import plan
     from wavlm.pipeline.registration import configured_registry, show_registry
-    from wavlm.pipeline.resolve import require_known
     from wavlm.specs.yaml import read_recipe
 
     artifact_store = require_store(store)

@@ -53,6 +53,7 @@ def parts(  # noqa: PLR0913 - one option each
     """
     from flows.make import make_share, read_for_shares
     from flows.ready import check_ready
+    from wavlm.pipeline.aside import set_aside
     from wavlm.pipeline.plan import plan, select
     from wavlm.pipeline.store import Store
 
@@ -63,7 +64,9 @@ def parts(  # noqa: PLR0913 - one option each
             f"the stage {kind} has no parts to share; in the command; choose one of {', '.join(WITH_PARTS)}",
         )
     artifact_store = Store(store)
-    artifacts = select(plan(read_for_shares(str(recipe), artifact_store, runtime, kind)), kind, iteration, corpus)
+    resolved = read_for_shares(str(recipe), artifact_store, runtime, kind)
+    aside = set_aside(select(plan(resolved), kind, iteration, corpus), resolved, artifact_store)
+    artifacts = aside.kept
     check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts)
     numbered, begin = [*enumerate(artifacts)], share.rank % max(1, len(artifacts))
     # Each rank begins with another one: several corpora are downloaded at once, and not all ranks wait for the first.
@@ -73,6 +76,7 @@ def parts(  # noqa: PLR0913 - one option each
     console.out.print(
         f"rank {share.rank} of {share.of} is done; when all are: wavlm stage {kind} RECIPE", highlight=False
     )
+    aside.refuse()
 
 
 def choose_share(rank: int | None, of: int | None, environment: Mapping[str, str]) -> Share:

@@ -12,22 +12,31 @@ from rich.table import Table
 
 from wavlm.execution.rates import STAGES_MEASURED
 from wavlm.pipeline.amounts import Sum
-from wavlm.pipeline.artifacts import Artifact, Codebook, Corpus, ImportedModel, Model, Shards
+from wavlm.pipeline.artifacts import (
+    Artifact,
+    Codebook,
+    Corpus,
+    Evaluation,
+    Finetune,
+    ImportedModel,
+    Model,
+    Shards,
+)
 from wavlm.pipeline.cost import cost
 from wavlm.pipeline.first_downloads import describe_digests
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.gpus import ASSUMED_UTILISATION, GPUS
 from wavlm.pipeline.growth import describe_generation, describe_reuse
 from wavlm.pipeline.imported import describe_source
+from wavlm.pipeline.language_models import language_model_of
 from wavlm.pipeline.one_look import one_look
-from wavlm.pipeline.plan import plan, select_needed
+from wavlm.pipeline.plan import plan
 from wavlm.pipeline.refreshes import describe_refresh
 from wavlm.pipeline.relatives import explain_make
 from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.sampling import describe_times
 from wavlm.pipeline.shares import describe_shares
 from wavlm.pipeline.stage_cost import Cost
-from wavlm.pipeline.stages import StageName
 from wavlm.pipeline.start import describe_start
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import show_hours
@@ -42,11 +51,6 @@ _WORDS: dict[State, str] = {
     "?": "not known before the run has read folders, models and archives without a digest",
     "broken": "broken",
 }
-
-
-def plan_until(recipe: Path, until: StageName | None, store: Store) -> tuple[Artifact, ...]:
-    """All artifacts of a recipe, or what those of kind `until` need."""
-    return select_needed(plan(resolve(read_recipe(recipe), store)), until)
 
 
 def plan_table(recipe: Path, store: Store) -> Table:
@@ -129,14 +133,20 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
         yield f"starts from {start}"
 
 
+FROM_UNKNOWN = "made from what is not known yet"
+
+
 def _explain_unknown(artifact: Artifact) -> str:
     if isinstance(artifact, Corpus) and artifact.spec.folder is None:
         return "the run downloads its archives first, because their content is not known before"
-    if isinstance(artifact, Corpus | ImportedModel) and artifact.spec.folder:
-        return f"{artifact.spec.folder.path} is new, has changed or is not there; the run reads it first"
-    if isinstance(artifact, ImportedModel):
+    if isinstance(artifact, ImportedModel) and not artifact.spec.folder:
         return f"{describe_source(artifact)}: the run asks the registry which version that is"
-    return "made from what is not known yet"
+    unread = ""
+    if isinstance(artifact, Corpus | ImportedModel) and artifact.spec.folder:
+        unread = artifact.spec.folder.path
+    elif isinstance(artifact, Evaluation | Finetune) and (model := language_model_of(artifact.spec)):
+        unread = "" if model.sha256 else model.path
+    return f"{unread} is new, has changed or is not there; the run reads it first" if unread else FROM_UNKNOWN
 
 
 def cost_table(recipe: Path, store: Store, megabits: float = MEGABITS, gpus: int = 0, nodes: int = 1) -> Table:

@@ -63,8 +63,8 @@ def report(
 def _of_recipe(recipe: Path, store: Store, iteration: int | None, out: Path) -> Iterator[Path]:
     from tasks.report import make_reports
     from wavlm.pipeline.artifacts import Model
+    from wavlm.pipeline.known import require_known
     from wavlm.pipeline.plan import plan, select
-    from wavlm.pipeline.resolve import require_known
     from wavlm.specs.yaml import read_recipe
 
     resolved = require_known(read_recipe(recipe), store)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,7 +41,8 @@ def run(
 ) -> None:
     """Make everything a recipe wants; what is complete is left alone.
 
-    Stopped, killed or failed: the same command continues.
+    Stopped, killed or failed: the same command continues. An evaluation whose corpus is missing here is named with
+    where to get it; all else is made, and the exit code says so.
 
     [bold]Examples[/]
 
@@ -52,11 +53,18 @@ def run(
       [cyan]wavlm run data_specs/recipes/demo.yaml --until labels[/]   no training yet
     """
     from flows.cli.summary import show_summary
+    from wavlm.pipeline.aside import LeftOutError
     from wavlm.pipeline.store import Store
 
     artifact_store = Store(store)
-    resolved = run_recipe(recipe, artifact_store, runtime, until)
+    resolved, left_out = None, None
+    try:
+        resolved = run_recipe(recipe, artifact_store, runtime, until)
+    except LeftOutError as error:  # all else is made
+        left_out = error
     show_summary(recipe, artifact_store, resolved, Given.of(context).complete)
+    if left_out:
+        raise left_out
 
 
 def run_recipe(
@@ -65,20 +73,25 @@ def run_recipe(
     """Make what a recipe wants. Returns the recipe as the run read it; None: nothing to do.
 
     load_flow: another flow than `pretrain`; with it there is no `until`.
+    Raises LeftOutError at the end if evaluations were left out, because something is missing on this machine.
     """
-    from flows.cli.plan import plan_until
     from tasks.registry.lost import take_back_lost
     from wavlm.errors import CodedError
+    from wavlm.pipeline.aside import Aside, set_aside
     from wavlm.pipeline.mirror.sharing import has_given
     from wavlm.pipeline.one_look import one_look
-    from wavlm.pipeline.plan import select_needed
+    from wavlm.pipeline.plan import plan, select_needed
     from wavlm.pipeline.published import find_unpublished
     from wavlm.pipeline.resolve import resolve
     from wavlm.specs.yaml import read_recipe
 
+    def choose() -> Aside:
+        resolved = resolve(read_recipe(recipe), artifact_store)
+        return set_aside(select_needed(plan(resolved), until), resolved, artifact_store)
+
     def is_done() -> bool:
         try:
-            wanted = plan_until(recipe, until, artifact_store)
+            wanted = choose().kept
             if not (artifact_store.has_all(wanted) and has_given(wanted, runtime)):
                 return False
             return not find_unpublished(wanted, resolve(read_recipe(recipe), artifact_store), artifact_store)
@@ -86,7 +99,7 @@ def run_recipe(
             return False  # the check says so, with all other problems
 
     with one_look():
-        is_wanted = not is_done() or take_back_lost(plan_until(recipe, until, artifact_store), artifact_store)
+        is_wanted = not is_done() or take_back_lost(choose().kept, artifact_store)
         if is_wanted:
             from flows.ready import check_ready
 
@@ -103,6 +116,7 @@ def run_recipe(
             runtime=runtime,
             **({} if load_flow else {"until": until}),
         )
+    choose().refuse()
     return None
 
 
@@ -126,7 +140,8 @@ def stage(  # noqa: PLR0913 - one option each
       [cyan]wavlm stage labels data_specs/recipes/demo.yaml --iteration 2 --redo[/]
     """
     from tasks.registry.lost import take_back_lost
-    from wavlm.errors import CodedError, ServiceMissingError
+    from wavlm.errors import CodedError
+    from wavlm.pipeline.aside import Aside, set_aside
     from wavlm.pipeline.mirror.sharing import has_given
     from wavlm.pipeline.one_look import one_look
     from wavlm.pipeline.plan import plan, select
@@ -136,14 +151,15 @@ def stage(  # noqa: PLR0913 - one option each
 
     artifact_store = Store(store)
 
-    def choose(resolved: Recipe | None = None) -> tuple[Artifact, ...]:
-        return select(plan(resolved or resolve(read_recipe(recipe), artifact_store)), kind, iteration, corpus)
+    def choose(resolved: Recipe | None = None) -> Aside:
+        resolved = resolved or resolve(read_recipe(recipe), artifact_store)
+        return set_aside(select(plan(resolved), kind, iteration, corpus), resolved, artifact_store)
 
     recipe_spec = read_recipe(recipe)
     with one_look():
         with suppress(CodedError):  # the check says so, with all other problems
             recipe_spec = resolve(recipe_spec, artifact_store)
-        artifacts = choose(recipe_spec)
+        artifacts = (aside := choose(recipe_spec)).kept
         is_done = artifact_store.has_all(artifacts) and has_given(artifacts, runtime)
         is_wanted = redo or not is_done or take_back_lost(artifacts, artifact_store)
         if is_wanted:
@@ -157,7 +173,7 @@ def stage(  # noqa: PLR0913 - one option each
         resolved = run_flow(
             _load_stage,
             artifact_store.root,
-            lambda: artifact_store.has_all(choose()),
+            lambda: artifact_store.has_all(choose().kept),
             kind=kind,
             recipe=str(recipe),
             iteration=iteration,
@@ -166,15 +182,9 @@ def stage(  # noqa: PLR0913 - one option each
             store=str(artifact_store.root),
             runtime=runtime,
         )
-        artifacts = choose(resolved)
-    if waiting := [str(artifact) for artifact in artifacts if not artifact_store.is_complete(artifact)]:
-        raise ServiceMissingError(
-            "NOT_REGISTERED",
-            f"the registry did not take a model (see above why); at {', '.join(waiting)}; "
-            "once it answers: wavlm sync RECIPE",
-        )
-    for artifact in artifacts:
-        console.out.print(str(artifact_store.path(artifact)), highlight=False, soft_wrap=True)
+        artifacts = choose(resolved).kept
+    _print_places(artifacts, artifact_store)
+    aside.refuse()
 
 
 def listen(
@@ -192,7 +202,7 @@ def listen(
       [cyan]wavlm listen data_specs/recipes/demo.yaml listen/ --epoch 3[/]
     """
     from tasks.listening import write_batch
-    from wavlm.pipeline.resolve import require_known
+    from wavlm.pipeline.known import require_known
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import read_recipe
 
@@ -200,6 +210,20 @@ def listen(
     recipe_spec = require_known(read_recipe(recipe), artifact_store)
     for path in write_batch(recipe_spec, artifact_store, iteration, epoch, out):
         console.out.print(str(path), highlight=False, soft_wrap=True)
+
+
+def _print_places(artifacts: Sequence[Artifact], store: Store) -> None:
+    """Print the folders of artifacts. Raise ServiceMissingError (NOT_REGISTERED) if one is not there."""
+    from wavlm.errors import ServiceMissingError
+
+    if waiting := [str(artifact) for artifact in artifacts if not store.is_complete(artifact)]:
+        raise ServiceMissingError(
+            "NOT_REGISTERED",
+            f"the registry did not take a model (see above why); at {', '.join(waiting)}; "
+            "once it answers: wavlm sync RECIPE",
+        )
+    for artifact in artifacts:
+        console.out.print(str(store.path(artifact)), highlight=False, soft_wrap=True)
 
 
 def _require_inputs(artifacts: Iterable[Artifact], store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,22 @@ def test_a_folder_of_another_layer_is_refused(model: Path, tmp_path: Path) -> No
         write_folder_features(model, tmp_path / "audio", 2, tmp_path / "out")
     with pytest.raises(UsageError, match="LAYER_MISSING"):
         write_folder_features(model, tmp_path / "audio", 99, tmp_path / "other")
+
+
+@pytest.mark.parametrize("form", ["parquet", "npy"])
+def test_files_of_the_same_names_elsewhere_or_of_another_time_are_not_taken_for_those_that_are_there(
+    model: Path, tmp_path: Path, form: str
+) -> None:
+    speak(tmp_path / "audio/one.wav", 0.3)
+    speak(tmp_path / "other/one.wav", 0.3, seed=1)
+    made = write_folder_features(model, tmp_path / "audio", 1, tmp_path / "out", form)  # type: ignore[arg-type]
+    assert made.made == 1
+    with pytest.raises(UsageError, match=f"OUT_EXISTS: .*audio is {tmp_path}/audio; .*correct `audio`"):
+        write_folder_features(model, tmp_path / "other", 1, tmp_path / "out", form)  # type: ignore[arg-type]
+    os.utime(tmp_path / "other/one.wav", ns=(1, 1))  # a copy that keeps an old time
+    (tmp_path / "other/one.wav").replace(tmp_path / "audio/one.wav")
+    with pytest.raises(UsageError, match=r"OUT_EXISTS: 1 audio files were written after .* such as one.wav"):
+        write_folder_features(model, tmp_path / "audio", 1, tmp_path / "out", form)  # type: ignore[arg-type]
 
 
 def test_a_file_that_cannot_be_used_is_named_and_the_others_are_written(model: Path, tmp_path: Path) -> None:

@@ -54,12 +54,16 @@ def test_results_on_synthetic_speech_stand_apart_from_those_that_are_claims() ->
         results=(columns, ("one", "50.00 %", "50.0")),
         synthetic_results=(("model", "er-small"), ("one", "90.00 %")),
         result_notes=("A note.",),
+        centres="Where layers are.",
     )
     text = model_card(card, base())
     claims, apart = text.split("## Results on synthetic speech, which are no claims")
     assert "| one | 50.00 % | 50.0 |" in claims.split("## Results of evaluations")[1]
     assert "90.00 %" not in claims
-    assert apart.lstrip().startswith("| model | er-small |\n| --- | --- |\n| one | 90.00 % |\n\n- A note.")
+    assert apart.lstrip().startswith("| model | er-small |\n| --- | --- |\n| one | 90.00 % |\n\nWhere layers are.\n\n")
+    shown, folded = apart.split("<details>")  # Markdown within it needs empty lines around
+    assert "A note." not in shown
+    assert folded.split("</details>")[0].endswith("</summary>\n\n- A note.\n\n")
     only = model_card(replace(card, results=()), base())
     assert "## Results of evaluations" not in only
     assert "90.00 %" in only

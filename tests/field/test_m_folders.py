@@ -22,8 +22,9 @@ from wavlm.corpus.contents import find_contents, read_contents
 from wavlm.corpus.digests import Cache
 from wavlm.corpus.manifest import read_manifest
 from wavlm.errors import BadDataError, CodedError, UsageError
+from wavlm.pipeline.known import require_known
 from wavlm.pipeline.plan import plan
-from wavlm.pipeline.resolve import require_known, resolve
+from wavlm.pipeline.resolve import resolve
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 from wavlm.specs.yaml import read_recipe

@@ -17,8 +17,9 @@ from tests.folders import CORPUS, RECIPE
 from wavlm.errors import UsageError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.check import Remark, find
+from wavlm.pipeline.known import require_known
 from wavlm.pipeline.plan import plan
-from wavlm.pipeline.resolve import read_folder, require_known, resolve
+from wavlm.pipeline.resolve import read_folder, resolve
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_corpus, read_recipe
 

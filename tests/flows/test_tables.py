@@ -11,13 +11,13 @@ from rich.table import Table
 
 import flows.cli.plan
 from flows.cli.inventory import list_complete, list_under_way, size_text, time_text
-from flows.cli.plan import cost_table, plan_table, plan_until
+from flows.cli.plan import cost_table, plan_table
 from tests.pipeline.test_artifacts import change_field
 from tests.tasks.conftest import build, recipe_of
-from wavlm.pipeline.artifacts import Artifact, Model, Registration
+from wavlm.pipeline.artifacts import Model, Registration
 from wavlm.pipeline.cost import cost
 from wavlm.pipeline.gpus import GPUS
-from wavlm.pipeline.plan import plan
+from wavlm.pipeline.plan import plan, select_needed
 from wavlm.pipeline.store import Store
 from wavlm.specs import FolderSource, Recipe
 from wavlm.storage.locks import hold_lock
@@ -116,11 +116,9 @@ def test_a_folder_whose_files_were_not_read_yet_has_no_key(
     assert found["shards/voice-?"] == ("[yellow]?[/]", "made from what is not known yet")
 
 
-def test_until_a_kind_is_what_that_kind_needs(recipe: Recipe, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.cli.plan, "read_recipe", lambda _: recipe)
-    whole: tuple[Artifact, ...] = plan_until(Path("a"), None, store)
-    assert whole == plan(recipe)
-    assert {item.kind for item in plan_until(Path("a"), "shards", store)} == {"corpus", "shards"}
+def test_until_a_kind_is_what_that_kind_needs(recipe: Recipe) -> None:
+    assert select_needed(plan(recipe), None) == plan(recipe)
+    assert {item.kind for item in select_needed(plan(recipe), "shards")} == {"corpus", "shards"}
 
 
 def test_the_costs_are_those_of_the_estimate_stage_by_stage(

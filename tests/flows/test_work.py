@@ -30,12 +30,15 @@ from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.corpus import build as corpus_build
 from wavlm.corpus import contents
 from wavlm.corpus.download.redirects import InterruptedTransferError
-from wavlm.errors import BadDataError, CodedError, UsageError
+from wavlm.errors import EXIT_USAGE, BadDataError, CodedError, UsageError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Corpus, Shards
+from wavlm.pipeline.aside import LeftOutError
 from wavlm.pipeline.check import NotReadyError
 from wavlm.pipeline.plan import plan
+from wavlm.pipeline.request import write_request
 from wavlm.pipeline.store import Store
+from wavlm.specs.yaml import find_suite
 from wavlm.storage.facts import Facts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
@@ -245,6 +248,28 @@ def test_a_model_that_is_named_is_scored_by_the_flow_and_by_its_stage_alone(tmp_
     assert found.stat().st_mtime_ns > before
     with pytest.raises(UsageError, match=r"SUBJECT_UNKNOWN: the suite .* was given, and no model"):
         evaluate("demo", suite=str(suite), store=store)
+
+
+def test_a_recipe_makes_all_but_the_evaluation_whose_corpus_is_missing_and_names_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    suite, store = write_tones(tmp_path, {"heard": "tones", "missing": "absent"}), tmp_path / "store"
+    recipe = str(write_request("fbank", find_suite(suite), Store(store)))
+    for _ in range(2):  # the second time there is nothing to do
+        caplog.clear()
+        with pytest.raises(
+            LeftOutError, match=r"FOLDER_MISSING: .*absent.* \(see https://example.org/absent\)"
+        ) as found:
+            pretrain(recipe, store=str(store), runtime=RUNTIME)
+        assert found.value.exit_code == EXIT_USAGE
+        assert len(list(store.glob("evaluation/heard-fbank-*/results.json"))) == 1
+        lines = [record.getMessage() for record in caplog.records]
+        named = next(number for number, line in enumerate(lines) if line.startswith("left out: FOLDER_MISSING"))
+        assert named < next(number for number, line in enumerate(lines) if "artifacts" in line)
+    (tmp_path / "tones").rename(tmp_path / "moved")
+    with pytest.raises(NotReadyError, match=r"(?s)FOLDER_MISSING.*FOLDER_MISSING") as refused:
+        pretrain(recipe, store=str(tmp_path / "other"), runtime=RUNTIME)
+    assert not isinstance(refused.value, LeftOutError)  # nothing of it can be made
 
 
 @pytest.mark.parametrize("value", [0, -1])

@@ -10,12 +10,19 @@ import pytest
 from tests.evaluation.decoding.arpa import BIGRAMS, write_bigrams
 from wavlm.errors import Code
 from wavlm.evaluation.decoding.language_model import BINARY
+from wavlm.pipeline.artifacts import Evaluation
 from wavlm.pipeline.check.sources import find_missing_model
-from wavlm.pipeline.language_models import language_model_of, read_language_models, resolve_language_models
+from wavlm.pipeline.language_models import (
+    language_model_of,
+    read_language_models,
+    resolve_language_models,
+    unknown_language_models,
+)
+from wavlm.pipeline.plan import plan
 from wavlm.pipeline.request import set_missing_aside
 from wavlm.pipeline.store import Store
-from wavlm.specs import SuiteSpec
-from wavlm.specs.evaluation import EvaluationSpec
+from wavlm.specs import Recipe, SuiteSpec
+from wavlm.specs.evaluation import EvaluationSpec, FbankBaseline
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.yaml import find_suite, read_recipe
 
@@ -53,6 +60,46 @@ def test_another_place_is_the_same_key_and_another_file_is_another_one(tmp_path:
     assert key_with(write_bigrams(tmp_path / "elsewhere"), store) == first
     path.write_text(BIGRAMS.replace("-2.5", "-2.0"))
     assert key_with(path, store) != first
+
+
+def test_the_key_is_not_known_before_the_language_model_was_read_nor_after_it_has_changed(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    store, path, words = Store(tmp_path / "store"), tmp_path / "lm.bin", tmp_path / "words.txt"
+    path.write_bytes(BINARY)
+    words.write_text("CAT\n")
+    suite = SuiteSpec(
+        name="s", description="", evaluations=(decoded_by(path, str(words)),), baselines=(FbankBaseline(type="fbank"),)
+    )
+    recipe = read_recipe("demo").model_copy(
+        update={"iterations": (), "speech": (), "noise": (), "mixtures": None, "evaluate": suite}
+    )
+
+    def resolved() -> Recipe:
+        """With the corpus as if it were known."""
+        found = resolve_language_models(recipe, store)
+        assert found.evaluate is not None
+        (one,) = found.evaluate.evaluations
+        known = one.model_copy(update={"corpora": (read_recipe("demo").speech[0],)})
+        return found.model_copy(update={"evaluate": found.evaluate.model_copy(update={"evaluations": (known,)})})
+
+    def evaluation() -> Evaluation:
+        (found,) = (item for item in plan(resolved()) if isinstance(item, Evaluation))
+        return found
+
+    assert not evaluation().is_known
+    assert evaluation().key.startswith("?")
+    assert unknown_language_models(resolved()) == ("superb-asr",)
+    read_language_models(recipe, store)
+    first = evaluation().key
+    assert evaluation().is_known
+    assert unknown_language_models(resolved()) == ()
+    words.write_text("CAT\nCUT\n")
+    assert not evaluation().is_known
+    read_language_models(recipe, store)
+    assert evaluation().is_known
+    assert evaluation().key != first
+    path.unlink()
+    assert unknown_language_models(resolved()) == ()  # nothing can be read: the check says so
 
 
 def test_an_evaluation_without_its_language_model_is_set_aside_and_named(tmp_path: Path) -> None:

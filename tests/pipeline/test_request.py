@@ -23,6 +23,7 @@ from wavlm.pipeline.request import (
     write_request,
 )
 from wavlm.pipeline.store import Store
+from wavlm.specs.tree import RecipeError
 from wavlm.specs.yaml import find_suite, read_finetune, read_recipe
 
 
@@ -72,6 +73,26 @@ def test_a_random_network_of_a_file_is_a_baseline(tmp_path: Path) -> None:
     recipe = read_recipe(write_request(f"random:{tmp_path}/networks/tiny.yaml", suite, Store(tmp_path / "store")))
     (wanted,) = (item for item in plan(recipe) if isinstance(item, Evaluation))
     assert wanted.subject_name == "random"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "found"),
+    [
+        ("suites/tones", "[first]", "[first, first]", "the evaluation first is named twice"),
+        ("evaluations/first", "[1e-2]", "[1e-2, 1e-3, 0.01]", "0.01 is tried twice, expected each once"),
+        ("evaluations/first", "[1e-2]", "[1e-2, 0.01000000001]", "0.01 is tried twice"),  # their fits are one file
+        ("evaluations/first", "updates: 20", "updates: 20, seeds: [3, 3]", "3 is tried twice"),
+    ],
+)
+def test_what_is_named_twice_is_refused_with_its_file(
+    file: str, old: str, new: str, found: str, tmp_path: Path
+) -> None:
+    suite, path = write_tones(tmp_path, {"first": "tones"}), tmp_path / f"{file}.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(RecipeError, match=found) as refused:
+        find_suite(suite)
+    assert path.name in str(refused.value)
 
 
 def test_one_evaluation_is_a_suite_of_its_own(tmp_path: Path) -> None:

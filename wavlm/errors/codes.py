@@ -262,7 +262,7 @@ class Code(StrEnum):
     MODEL_UNKNOWN = "MODEL_UNKNOWN"
     """No registered model has this name. Do: choose one of those that the message lists."""
     MODEL_UNUSABLE = "MODEL_UNUSABLE"
-    """A model's files are missing, damaged, unsafe, or do not fit its network. Do: get the model again."""
+    """A model's files are missing, damaged, unsafe, not finite, or do not fit its network. Do: get the model again."""
     NAME_BAD = "NAME_BAD"
     """A member of an archive has a name that cannot be used. Do: check the archive with its publisher."""
     NAME_TWICE = "NAME_TWICE"

@@ -6,7 +6,7 @@ Legend: S states.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,9 +53,9 @@ def describe_results(spec: EvaluationSpec, subject_name: str, tested: Sequence[T
         protocol=spec.protocol,
         deviation=spec.deviation,
         figures=(*figures, *(figure for it in tested for figure in it.also)),
-        train=None if first.state is not None else amount_of(item for it in tested for item in it.split.train),
-        dev=amount_of(item for it in tested for item in it.split.dev),
-        test=amount_of(item for it in tested for item in it.split.test),
+        train=None if first.state is not None else amount_of(*(it.split.train for it in tested)),
+        dev=amount_of(*(it.split.dev for it in tested)),
+        test=amount_of(*(it.split.test for it in tested)),
         was_cut=spec.max_utterances is not None,
         learning_rate=first.searched.learning_rate if len(rates) == 1 else None,
         is_at_edge=any(it.searched.is_at_edge for it in tested),
@@ -97,9 +97,9 @@ def figures_of(tested: Sequence[Tested]) -> tuple[Figure, ...]:
     return tuple(figures)
 
 
-def amount_of(examples: Iterable[Example]) -> Amount:
-    """How much a set of examples is, each of them once."""
-    every = {item.key: item for item in examples}.values()
+def amount_of(*sets: Sequence[Example]) -> Amount:
+    """How much some sets of examples are, each example once."""
+    every: Sequence[Example] = sets[0] if len(sets) == 1 else [*{it.key: it for part in sets for it in part}.values()]
     return Amount(
         utterances=len(every),
         speakers=len({name for item in every for name in _speakers(item) if name}),

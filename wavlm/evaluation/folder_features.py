@@ -1,9 +1,9 @@
 """Write one layer's frames of all audio files of a folder, for people's own experiments.
 
 Parquet: `part-00000.parquet` and so on, a row per file: its path, its frames and all values, row by row. NumPy: a file
-of the same name that ends in `.npy` per audio file, (F, D). `features.json` says which model and layer, and when each
-frame is. What is there is not made again, so a run that was killed goes on, and new files are added. Parts are made by
-the executor in use.
+of the same name that ends in `.npy` per audio file, (F, D). `features.json` says which model, layer and folder of
+audio, and when each frame is. What is there is not made again, so a run that was killed goes on, and new files are
+added. Audio of another folder, or that has changed since, is refused. Parts are made by the executor in use.
 
 Legend: N samples, F frames, D channels.
 """
@@ -11,7 +11,7 @@ Legend: N samples, F frames, D channels.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -85,8 +85,8 @@ def write_folder_features(  # noqa: PLR0913, PLR0917 - what, of what, where, how
 
     layer: 0 is the encoder's input, n the output of layer n; the last one after the final norm, if the model has one.
     plan: how many processes there are; None: this one.
-    Raises UsageError (LAYER_MISSING, OUT_EXISTS if `out` holds features of another model, layer or form) and
-    BadDataError (CORPUS_EMPTY).
+    Raises UsageError (LAYER_MISSING, OUT_EXISTS if `out` holds features of another model, layer, form or folder, or of
+    files that have changed since) and BadDataError (CORPUS_EMPTY).
     """
     plan = plan or extraction_plan(1)
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if _is_audio_file(path)]
@@ -94,9 +94,10 @@ def write_folder_features(  # noqa: PLR0913, PLR0917 - what, of what, where, how
         raise BadDataError("CORPUS_EMPTY", f"found no audio file; at {folder}; name the folder of the audio")
     network = load(model)
     _check_layer(network, layer, model)
-    _agree(_describe(network, model, layer, form), out)
+    _agree({"audio": str(folder.resolve()), **_describe(network, model, layer, form)}, out)
     del network  # each worker loads its own
     there = _find_there(out, form)
+    _refuse_changed(names, there, folder, out)
     todo = [name for name in names if name not in there]
     first = max((_number_of(path) for path in _tables(out)), default=-1) + 1
     parts = [
@@ -203,7 +204,7 @@ def _agree(about: dict[str, str | int | float], out: Path) -> None:
             raise UsageError(
                 "OUT_EXISTS",
                 f"the folder holds other features: {', '.join(f'{name} is {found.get(name)}' for name in other)}; at "
-                f"{path}; name a new folder",
+                f"{path}; name a new folder, or correct `audio` there if the same files were only moved",
             )
         return
     if out.exists() and any(out.iterdir()):
@@ -212,14 +213,30 @@ def _agree(about: dict[str, str | int | float], out: Path) -> None:
     write_json(path, about)
 
 
-def _find_there(out: Path, form: Form) -> set[str]:
-    """The audio files whose features are there, by the names that they have below their folder."""
+def _find_there(out: Path, form: Form) -> dict[str, int]:
+    """When features that are there were written (ns), by the names that their audio files have below their folder."""
     if form == "npy":
-        return {path.relative_to(out).as_posix().removesuffix(".npy") for path in out.rglob("*.npy")}
-    found: set[str] = set()
+        every = out.rglob("*.npy")
+        return {path.relative_to(out).as_posix().removesuffix(".npy"): path.stat().st_mtime_ns for path in every}
+    found: dict[str, int] = {}
     for path in _tables(out):
-        found.update(pq.read_table(path, columns=["file"])["file"].to_pylist())
+        names = pq.read_table(path, columns=["file"])["file"].to_pylist()
+        found |= dict.fromkeys(names, path.stat().st_mtime_ns)
     return found
+
+
+def _refuse_changed(names: Sequence[str], there: Mapping[str, int], folder: Path, out: Path) -> None:
+    """Raise UsageError (OUT_EXISTS) for audio that was written after its features were.
+
+    By the time of the last change of a file's entry, which a copy cannot set back as it can that of its content.
+    """
+    changed = [name for name in names if name in there and (folder / name).stat().st_ctime_ns > there[name]]
+    if changed:
+        raise UsageError(
+            "OUT_EXISTS",
+            f"{len(changed)} audio files were written after their features, such as {changed[0]}; at {out}; name a new "
+            "folder, or delete these features",
+        )
 
 
 def _tables(out: Path) -> Iterator[Path]:

@@ -40,18 +40,17 @@ def plot_heat_map(results: Sequence[EvaluationFacts], ink: str = "black") -> Fig
     found = with_layers(results)
     if not found:
         return None
-    panels = [(title, [[value(it) for it in facts.layers] for facts in found]) for title, value in PANELS]
-    panels = [(title, rows) for title, rows in panels if any(cell is not None for row in rows for cell in row)]
+    panels = [(title, value, [it for it in found if _has_any(it, value)]) for title, value in PANELS]
+    panels = [(title, value, shown) for title, value, shown in panels if shown]
     num_layers = len(found[0].layers)
-    height = ROOM_INCHES + ROW_INCHES * len(found)
-    figure = Figure(
-        figsize=(max(LEAST_INCHES, 2.2 + CELL_INCHES * num_layers), height * len(panels)), layout="constrained"
-    )
-    for axes, (title, rows) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
-        signs = [-1.0 if item.main and item.main.is_lower_better and "alone" in title else 1.0 for item in found]
-        _draw(axes, rows, signs, ink)
+    heights = [ROOM_INCHES + ROW_INCHES * len(shown) for _, _, shown in panels]
+    figure = Figure(figsize=(max(LEAST_INCHES, 2.2 + CELL_INCHES * num_layers), sum(heights)), layout="constrained")
+    every = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (title, value, shown) in zip(every, panels, strict=True):
+        signs = [-1.0 if item.main and item.main.is_lower_better and "alone" in title else 1.0 for item in shown]
+        _draw(axes, [[value(it) for it in facts.layers] for facts in shown], signs, ink)
         axes.set(title=title, xlabel=AXIS if title == panels[-1][0] else "")
-        axes.set_yticks(range(len(found)), [_label(item) for item in found])
+        axes.set_yticks(range(len(shown)), [_label(item) for item in shown])
         axes.set_xticks(range(num_layers), [str(it.layer) for it in found[0].layers])
     return figure
 
@@ -65,6 +64,11 @@ def write_heat_map(results: Sequence[EvaluationFacts], path: Path, title: str) -
     with open_atomic(path) as file:
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     return path
+
+
+def _has_any(facts: EvaluationFacts, value: Callable[[LayerWeight], float | None]) -> bool:
+    """Whether a panel has anything to show of an evaluation: it is left out of that panel otherwise."""
+    return any(value(it) is not None for it in facts.layers)
 
 
 def _label(facts: EvaluationFacts) -> str:

@@ -21,7 +21,8 @@ from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Take
 from wavlm.shards.index import read_columns
 
-MANIFEST_COLUMNS = ("key", "speaker", "split", "text", "phones", *Content._fields)
+MANIFEST_COLUMNS = ("speaker", "split", "text", "phones")
+FEW_TEXTS = {"speaker", "split", "part", "target"}  # columns whose texts come again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class LabelledRows(Sequence[Row]):
     def _row(self, fields: dict[str, Any], number: int) -> Row:
         text, part, speaker = fields["target"], fields["part"], fields["speaker"]
         phones = fields["phones"]
-        content = Content(*(fields[name] for name in Content._fields))
+        content = [str(fields[name]) for name in Content._fields if name in fields]
         return Row(
             key=fields["key"],
             speaker="" if speaker == "unknown" else sys.intern(speaker),
@@ -84,7 +85,7 @@ class LabelledRows(Sequence[Row]):
             target={} if text is None else json.loads(text),
             num_samples=fields["samples"],
             take=Take(self._number, number),
-            content=":".join(map(str, content)),
+            content=":".join(content),
         )
 
 
@@ -96,17 +97,17 @@ class LabelledCorpus:
     corpus_dir: Path
     shards_dir: Path
     number: int  # of the shards folder among those of the evaluation
+    has_content: bool = True  # False: nothing asks which recordings are copies, which takes most of the memory
 
     @cached_property
     def rows(self) -> Sequence[Row]:
-        """The recordings, in the order of the shards.
+        """The recordings, in the order of the shards. They are kept until `forget` is called.
 
         Raises BadDataError (LAYOUT) for a recording that was cut or joined, since its target is that of the whole.
         """
         index = read_columns(self.shards_dir, ["key", "samples"])
         keys = index["key"].combine_chunks()
-        manifest = pa.Table.from_batches(stream_manifest(self.corpus_dir, MANIFEST_COLUMNS))
-        at = pc.index_in(keys, manifest["key"].combine_chunks())
+        at = pc.index_in(keys, _read_column(self.corpus_dir, "key"))
         if at.null_count:
             key = keys.filter(pc.is_null(at))[0].as_py()
             raise BadDataError(
@@ -114,12 +115,32 @@ class LabelledCorpus:
                 f"the utterance {key} is no whole recording of {self.name}; at {self.shards_dir}; evaluate with "
                 "shards that cut and join nothing",
             )
+        # Column by column: of a million recordings, all of them at once would be there twice.
+        names = (*MANIFEST_COLUMNS, *(Content._fields if self.has_content else ()))
+        columns = {"key": keys, "samples": index["samples"].combine_chunks()}
+        columns |= {name: _read_column(self.corpus_dir, name).take(at) for name in names}
+        del index, at
         targets = read_target_table(self.corpus_dir)
-        with_target = pc.index_in(keys, targets["key"].combine_chunks())
-        found = manifest.take(at)
-        for name in ("part", "target"):
-            found = found.append_column(name, targets[name].combine_chunks().take(with_target))
-        return LabelledRows(found.append_column("samples", index["samples"]), self.number)
+        at = pc.index_in(keys, targets["key"].combine_chunks())
+        columns |= {name: _encode(targets[name], name).take(at) for name in ("part", "target")}
+        return LabelledRows(pa.table(columns), self.number)
+
+    def forget(self) -> None:
+        """Drop the recordings; they are read again when they are asked for."""
+        self.__dict__.pop("rows", None)
+        pa.default_memory_pool().release_unused()
+
+
+def _read_column(corpus_dir: Path, name: str) -> pa.Array:
+    batches = stream_manifest(corpus_dir, [name])
+    return _encode(pa.chunked_array([_encode(batch[name], name) for batch in batches]), name)
+
+
+def _encode(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
+    """A column in one piece, whose texts are numbers if there are few of them."""
+    is_new = name in FEW_TEXTS and not pa.types.is_dictionary(column.type)
+    found = column.dictionary_encode() if is_new else column
+    return found.unify_dictionaries().combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
 
 def require(row: Row, name: str, corpus: str) -> JsonValue:

@@ -23,6 +23,7 @@ from wavlm.evaluation.fit.published import score_best_on_test
 from wavlm.evaluation.fit.search import Searched, search
 from wavlm.evaluation.fit.states import compare_states
 from wavlm.evaluation.fit.steps import FitSteps
+from wavlm.evaluation.held import HeldExamples, change_examples, join_examples, order_by_key
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.outputs import write_files
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure, results_path
@@ -80,7 +81,7 @@ def run_evaluation(
     splits = _split(spec, task, inputs)
     # What can be known is known before the features are computed.
     splits = tuple(task.mix(it, inputs.noise) if isinstance(task, Mixes) else it for it in splits)
-    trainees = [task.begin(it.train, (*it.dev, *it.test)) for it in splits]
+    trainees = [task.begin(it.train, join_examples(it.dev, it.test)) for it in splits]
     subject = inputs.subject
     size = Size(subject.num_states, subject.num_channels, subject.hop_samples)
     for split, trainee in zip(splits, trainees, strict=True):
@@ -118,12 +119,15 @@ def _count_fits(spec: EvaluationSpec, size: Size) -> int:
 def _split(spec: EvaluationSpec, task: Task, inputs: Inputs) -> tuple[Split, ...]:
     """The splits, with the training examples as they are trained on."""
     examples = task.collect(inputs.corpora, inputs.noise)
+    if isinstance(examples, HeldExamples):  # which are all that is needed of them
+        for corpus in inputs.corpora:
+            corpus.forget()
     found = split_examples(
         examples, spec.split, spec.max_utterances, task.class_of, is_trained=spec.head.type != "none"
     )
     splits = []
     for it in found:
-        kept = tuple(one for one in map(task.for_training, it.train) if one is not None)
+        kept = change_examples(it.train, task.for_training)
         if it.train and not kept:
             raise BadDataError(
                 "SPLIT_EMPTY",
@@ -136,23 +140,25 @@ def _split(spec: EvaluationSpec, task: Task, inputs: Inputs) -> tuple[Split, ...
 
 def _say_heard(splits: Sequence[Split], heard: frozenset[Take]) -> str:
     """What a reader has to know of a test part that the model was trained on; empty if it was not."""
-    examples = [item for split in splits for item in split.test]
-    known = sum(any(replace(take, start=0, stop=None) in heard for take in takes_of(item.audio)) for item in examples)
+    tested = (item for split in splits for item in split.test) if heard else ()
+    known = sum(any(replace(take, start=0, stop=None) in heard for take in takes_of(item.audio)) for item in tested)
     if not known:
         return ""
+    count = sum(len(split.test) for split in splits)
     return (
-        f"The model was trained on {known} of the {len(examples)} test recordings, without their targets, so its "
-        "figures are no figures on unheard speech."
+        f"The model was trained on {known} of the {count} test recordings, without their targets, so its figures are "
+        "no figures on unheard speech."
     )
 
 
 def _prepare(
     task: Task, splits: Sequence[Split], inputs: Inputs, cache: Path, plan: ExtractionPlan, progress: Progress
 ) -> Features:
-    unique = {item.key: item for split in splits for part in (split.train, split.dev, split.test) for item in part}
-    unique = {other.key: other for item in unique.values() for other in item.compared_with} | unique
-    ordered = (unique[key] for key in sorted(unique))
-    examples = [replace(item, compared_with=()) if item.compared_with else item for item in ordered]
+    sets = [part for split in splits for part in (split.train, split.dev, split.test)]
+    others = [other for part in sets if not isinstance(part, HeldExamples) for it in part for other in it.compared_with]
+    examples = order_by_key([others, *sets] if others else sets)
+    if others:
+        examples = [replace(item, compared_with=()) if item.compared_with else item for item in examples]
     subject = inputs.subject
     return prepare_features(examples, subject, inputs.shards, cache, plan, progress, is_pooled=task.is_pooled)
 

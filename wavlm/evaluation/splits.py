@@ -1,17 +1,24 @@
-"""Split examples into what heads are fitted on, what they are chosen by, and what is scored."""
+"""Split examples into what heads are fitted on, what they are chosen by, and what is scored.
+
+Legend: E examples.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example
+from wavlm.evaluation.held import choose_examples
 from wavlm.rng import seed_for
 from wavlm.specs.splits import ByExample, ByPart, BySpeaker, Folds, SplitSpec
 
 FEWEST_FOLDS = 3  # one is scored, one chooses, one is for training
+Mask = npt.NDArray[np.bool_]  # (E,)
 
 
 @dataclass(frozen=True)
@@ -19,9 +26,9 @@ class Split:
     """Three disjoint sets of examples."""
 
     name: str  # of the fold; empty if there is one split
-    train: tuple[Example, ...]
-    dev: tuple[Example, ...]
-    test: tuple[Example, ...]
+    train: Sequence[Example]
+    dev: Sequence[Example]
+    test: Sequence[Example]
     num_short: int = 0  # examples that would be in the train part if they were not too short
 
 
@@ -41,50 +48,60 @@ def split_examples(
     Raises BadDataError (SPLIT_EMPTY) that names what there is if one of the sets would be empty.
     """
     if isinstance(spec, Folds):
-        splits = _fold(examples, spec)
+        chosen = _fold(examples, spec)
     else:
-        chosen = _by_part(examples, spec) if isinstance(spec, ByPart) else _by_hash(examples, spec, class_of)
-        train, dev, test = (tuple(item for item in examples if item.key in keys) for keys in chosen)
-        splits = [Split("", train, dev, test)]
-    cut = tuple(Split(it.name, _keep(it.train, most), _keep(it.dev, most), _keep(it.test, most)) for it in splits)
-    if not is_trained:
-        cut = tuple(replace(it, train=()) for it in cut)
-    for split in cut:
+        chosen = {"": _by_part(examples, spec) if isinstance(spec, ByPart) else _by_hash(examples, spec, class_of)}
+    splits = []
+    for name, masks in chosen.items():
+        train, dev, test = (_keep(choose_examples(examples, np.flatnonzero(mask)), most) for mask in masks)
+        splits.append(Split(name, train if is_trained else (), dev, test))
+    for split in splits:
         _require_some(split, examples, spec, is_trained=is_trained)
-    return cut
+    return tuple(splits)
 
 
-def _by_part(examples: Sequence[Example], spec: ByPart) -> list[set[str]]:
+def _by_part(examples: Sequence[Example], spec: ByPart) -> list[Mask]:
+    names, numbers = _number(item.part for item in examples)
     train, dev, test = (
-        [item for item in examples if item.part in names] for names in (spec.train, spec.dev, spec.test)
+        np.isin(numbers, [names[one] for one in it if one in names]) for it in (spec.train, spec.dev, spec.test)
     )
     if spec.dev_speakers is not None:
-        names = sorted({_speaker(item) for item in train}, key=lambda name: (seed_for(0, "split", name), name))
-        held = set(names[: max(1, round(spec.dev_speakers * len(names)))])
-        dev = [item for item in train if _speaker(item) in held]
-        train = [item for item in train if _speaker(item) not in held]
-    return [{item.key for item in part} for part in (train, dev, test)]
+        seeds = _seeds(0, "split", map(_speaker, examples))
+        ordered = np.unique(seeds[train])
+        held = np.isin(seeds, ordered[: max(1, round(spec.dev_speakers * len(ordered)))])
+        train, dev = train & ~held, train & held
+    return [train, dev, test]
 
 
 def _by_hash(
     examples: Sequence[Example], spec: BySpeaker | ByExample, class_of: Callable[[Example], str]
-) -> list[set[str]]:
+) -> list[Mask]:
     """Draw whole speakers, or single examples of each class: in the order of their hashes, test first, then dev."""
-    member: Callable[[Example], str] = _speaker
     if isinstance(spec, BySpeaker):
-        groups = {"": sorted({_speaker(item) for item in examples})}
+        groups = np.zeros(len(examples), dtype=np.int64)
+        seeds = _seeds(spec.seed, "split", map(_speaker, examples))
     else:
-        of_class: dict[str, set[str]] = defaultdict(set)
-        for item in examples:
-            of_class[class_of(item)].add(_content(item))
-        groups, member = {name: sorted(found) for name, found in of_class.items()}, _content
-    role: dict[str, int] = {}
-    for names in groups.values():
-        ordered = sorted(names, key=lambda name: (seed_for(spec.seed, "split", name), name))
+        groups = _number(map(class_of, examples))[1]
+        seeds = _seeds(spec.seed, "split", map(_content, examples))
+    role = np.zeros(len(examples), dtype=np.int8)
+    for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
+        ordered, places = np.unique(seeds[members], return_inverse=True)
         num_test, num_dev = (_count(share, len(ordered)) for share in (spec.test, spec.dev))
-        for place, name in enumerate(ordered):
-            role[name] = 2 if place < num_test else 1 if place < num_test + num_dev else 0
-    return [{item.key for item in examples if role[member(item)] == number} for number in range(3)]
+        role[members] = np.where(places < num_test, 2, np.where(places < num_test + num_dev, 1, 0))
+    return [role == number for number in range(3)]
+
+
+def _number(names: Iterable[str]) -> tuple[dict[str, int], npt.NDArray[np.int64]]:
+    """The number of each name, and those of all in their order, (E,)."""
+    known: dict[str, int] = {}
+    numbers = np.fromiter((known.setdefault(name, len(known)) for name in names), np.int64)
+    return known, numbers
+
+
+def _seeds(seed: int, purpose: str, names: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """What names are ordered by, (E,). Two names with one seed would be drawn together: among 1e6, 1 in 4e7."""
+    return np.fromiter((seed_for(seed, purpose, name) for name in names), np.uint64)
 
 
 def _count(share: float, among: int) -> int:
@@ -92,26 +109,21 @@ def _count(share: float, among: int) -> int:
     return max(1, round(share * among)) if among >= FEWEST_FOLDS else 0
 
 
-def _fold(examples: Sequence[Example], spec: Folds) -> list[Split]:
+def _fold(examples: Sequence[Example], spec: Folds) -> dict[str, list[Mask]]:
     """Each name is the test fold once, and the next one in their order is the dev fold."""
-    member: Callable[[Example], str] = (lambda item: item.part) if spec.by == "parts" else _speaker
-    names = sorted({member(item) for item in examples})
+    known, numbers = _number(item.part if spec.by == "parts" else _speaker(item) for item in examples)
+    names = sorted(known)
     if len(names) < FEWEST_FOLDS:
         raise BadDataError(
             "SPLIT_EMPTY",
             f"found {len(names)} {spec.by} ({', '.join(names) or 'none'}), expected {FEWEST_FOLDS} or more for folds; "
             "among the examples of the evaluation; use another split",
         )
-    splits = []
-    for number, name in enumerate(names):
-        after = names[(number + 1) % len(names)]
-        sets = (
-            tuple(item for item in examples if member(item) not in (name, after)),
-            tuple(item for item in examples if member(item) == after),
-            tuple(item for item in examples if member(item) == name),
-        )
-        splits.append(Split(name, *sets))
-    return splits
+    found = {}
+    for place, name in enumerate(names):
+        test, dev = (numbers == known[one] for one in (name, names[(place + 1) % len(names)]))
+        found[name] = [~(test | dev), dev, test]
+    return found
 
 
 def _speaker(example: Example) -> str:
@@ -124,13 +136,12 @@ def _content(example: Example) -> str:
     return example.content or example.key
 
 
-def _keep(examples: Iterable[Example], most: int | None) -> tuple[Example, ...]:
+def _keep(examples: Sequence[Example], most: int | None) -> Sequence[Example]:
     """At most so many, by the hashes of their keys, in their own order."""
-    every = tuple(examples)
-    if most is None or len(every) <= most:
-        return every
-    kept = set(sorted((item.key for item in every), key=lambda key: (seed_for(0, "examples", key), key))[:most])
-    return tuple(item for item in every if item.key in kept)
+    if most is None or len(examples) <= most:
+        return examples
+    seeds = _seeds(0, "examples", (item.key for item in examples))
+    return choose_examples(examples, np.sort(np.argsort(seeds, kind="stable")[:most]))
 
 
 def _require_some(split: Split, examples: Sequence[Example], spec: SplitSpec, *, is_trained: bool) -> None:

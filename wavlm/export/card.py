@@ -48,6 +48,7 @@ class Card:
     results: tuple[tuple[str, ...], ...] = ()  # of evaluations: the names of columns, then rows
     synthetic_results: tuple[tuple[str, ...], ...] = ()  # likewise, of speech that a synthesiser made: no claims
     result_notes: tuple[str, ...] = ()  # what a reader of them has to know
+    centres: str = ""  # around which layers they are, as a sentence
 
 
 def model_card(card: Card, network: NetworkSpec) -> str:
@@ -76,13 +77,15 @@ def model_card(card: Card, network: NetworkSpec) -> str:
 
 
 def _results(card: Card) -> str:
-    notes = "\n".join(f"- {_line(note)}" for note in card.result_notes)
+    listed = "\n".join(f"- {_line(note)}" for note in card.result_notes)
+    summary = "<summary>What each column is, and what to know of its figures</summary>"
+    notes = f"<details>{summary}\n\n{listed}\n\n</details>" if listed else ""
     tables = (
         ("Results of evaluations", card.results),
         ("Results on synthetic speech, which are no claims", card.synthetic_results),
     )
     parts = [_table(title, table[0], list(table[1:])) for title, table in tables if table]
-    return "\n\n".join([*parts, notes]).rstrip()
+    return "\n\n".join(filter(None, [*parts, _line(card.centres), notes]))
 
 
 def _usage(network: NetworkSpec, family: str) -> str:

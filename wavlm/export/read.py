@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from wavlm.errors import UsageError
 from wavlm.export.fairseq import read_fairseq
 from wavlm.export.hf import read_hf
 from wavlm.export.sources import find_model
-from wavlm.nn import WavLM, load_model, save_model
+from wavlm.nn import ModelFileError, WavLM, load_model, save_model
 from wavlm.nn.description import WEIGHTS_FILE
 from wavlm.storage.files import sha256_of
 
@@ -20,7 +22,8 @@ def load(path: Path | str) -> WavLM:
     """A network in eval mode from a model folder, a Hugging Face folder or a .pt file in fairseq's layout.
 
     A checkpoint that was released without its pre-training head gets an untrained head for 500 clusters.
-    Raises ImportRefusedError for a file that is unsafe, broken, or describes a network that is not supported.
+    Raises ImportRefusedError for a file that is unsafe, broken, or describes a network that is not supported, and
+    ModelFileError for weights that are NaN or infinite.
     """
     return read_model(Path(path)).eval()
 
@@ -49,8 +52,26 @@ def import_model(path: Path, out: Path, *, num_clusters: int = PAPER_CLUSTERS) -
 
 
 def read_model(path: Path, num_clusters: int = PAPER_CLUSTERS) -> WavLM:
-    """A network in any of the three layouts; an untrained head for `num_clusters` if there is none."""
+    """A network in any of the three layouts; an untrained head for `num_clusters` if there is none.
+
+    Raises ImportRefusedError as `load`, and ModelFileError for weights that are NaN or infinite.
+    """
     found = find_model(path)
     if found.layout == "native":
-        return load_model(path)
-    return read_hf(path, num_clusters) if found.layout == "hf" else read_fairseq(path, num_clusters)
+        model = load_model(path)
+    else:
+        model = read_hf(path, num_clusters) if found.layout == "hf" else read_fairseq(path, num_clusters)
+    _require_finite(model, path)
+    return model
+
+
+def _require_finite(model: WavLM, path: Path) -> None:
+    """A training that diverged leaves such weights, and every figure of them would be an error, or nonsense."""
+    broken = {name: int((~torch.isfinite(value)).sum()) for name, value in model.state_dict().items()}
+    broken = {name: count for name, count in broken.items() if count}
+    if broken:
+        first = next(iter(broken))
+        raise ModelFileError(
+            f"{sum(broken.values())} weights in {len(broken)} tensors are NaN or infinite, such as {broken[first]} of "
+            f"{first}, as a training leaves them that diverged; at {path}"
+        )

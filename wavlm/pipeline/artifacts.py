@@ -28,6 +28,7 @@ from wavlm.specs import (
     StartSpec,
     TrainSpec,
 )
+from wavlm.specs.tasks import WritesTexts
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,12 @@ class Scores(Artifact):
         return self.model.name
 
 
+def _knows_language_model(spec: EvaluationSpec | FinetuneSpec) -> bool:
+    """Whether the digest of the file that decodes is known, if there is one."""
+    model = spec.task.language_model_file if isinstance(spec.task, WritesTexts) else None
+    return model is None or model.sha256 is not None
+
+
 @dataclass(frozen=True)
 class Evaluation(Artifact):
     """One task, fitted and scored on the states of one frozen model or on a baseline's frames."""
@@ -211,6 +218,10 @@ class Evaluation(Artifact):
     subject: Teacher | BaselineSpec
     shards: tuple[Shards, ...]  # of the labelled corpora
     noise: tuple[Shards, ...] = ()
+
+    @cached_property
+    def is_known(self) -> bool:
+        return super().is_known and _knows_language_model(self.spec)
 
     @property
     def also_read(self) -> tuple[Artifact, ...]:
@@ -240,6 +251,10 @@ class Finetune(Artifact):
     shards: tuple[Shards, ...]  # of the labelled corpora
     noise: tuple[Shards, ...] = ()
     rooms: tuple[Shards, ...] = ()
+
+    @cached_property
+    def is_known(self) -> bool:
+        return super().is_known and _knows_language_model(self.spec)
 
     @property
     def also_read(self) -> tuple[Artifact, ...]:

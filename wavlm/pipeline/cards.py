@@ -42,7 +42,8 @@ def with_results(card: Card, model: Model, recipe: Recipe, store: Store) -> Card
         card,
         results=_as_table(rows_of(board)),
         synthetic_results=_as_table(synthetic_rows_of(board)),
-        result_notes=tuple(filter(None, (*notes_of(board), centres))),
+        result_notes=tuple(notes_of(board)),
+        centres=centres,
     )
 
 

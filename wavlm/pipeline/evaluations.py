@@ -20,8 +20,13 @@ from wavlm.storage.seals import sha256_as_sealed
 def find_inputs(artifact: Evaluation, store: Store) -> Inputs:
     """The folders that an evaluation reads."""
     shards = (*artifact.shards, *artifact.noise)
+    # Copies stay in one set of a split of single examples, and mixtures are made of noise that is in one set alone.
+    asks_for_copies = artifact.spec.split.type == "examples"
     labelled = tuple(
-        LabelledCorpus(item.name, store.path(item.corpus), store.path(item), number)
+        LabelledCorpus(
+            *(item.name, store.path(item.corpus), store.path(item), number),
+            has_content=asks_for_copies or number >= len(artifact.shards),
+        )
         for number, item in enumerate(shards)
     )
     subject = artifact.subject
@@ -58,8 +63,9 @@ def _find_heard(labelled: Sequence[LabelledCorpus], artifact: Evaluation, store:
                 digests.update(batch["sha256"].to_pylist())
     heard = set()
     for item in labelled if digests else ():
-        of_key: dict[str, str] = {}
+        keys: set[str] = set()
         for batch in stream_manifest(item.corpus_dir, ["key", "sha256"]):
-            of_key.update(zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True))
-        heard |= {row.take for row in item.rows if of_key[row.key] in digests}
+            pairs = zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True)
+            keys.update(key for key, sha256 in pairs if sha256 in digests)
+        heard |= {row.take for row in item.rows if row.key in keys}
     return frozenset(heard)

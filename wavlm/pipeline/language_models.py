@@ -23,10 +23,13 @@ D = TypeVar("D", EvaluationSpec, FinetuneSpec)
 
 def language_model_of(spec: Decoding) -> ArpaModel | None:
     """The file that an evaluation or a system decodes with; None if there is none."""
-    if not isinstance(spec.task, WritesTexts) or spec.task.decoder is None:
-        return None
-    model = spec.task.decoder.language_model
-    return model if isinstance(model, ArpaModel) else None
+    return spec.task.language_model_file if isinstance(spec.task, WritesTexts) else None
+
+
+def unknown_language_models(resolved: Recipe) -> tuple[str, ...]:
+    """Names of evaluations and systems of a resolved recipe whose language model is there, and has to be read."""
+    every: list[Decoding] = [*(resolved.evaluate.evaluations if resolved.evaluate else ()), *resolved.finetune]
+    return tuple(it.name for it in every if (model := language_model_of(it)) and not model.sha256 and _is_there(model))
 
 
 def resolve_language_models(recipe: Recipe, store: Store) -> Recipe:
@@ -49,14 +52,27 @@ def _fill_in(recipe: Recipe, digest_of: Callable[[Path], str | None]) -> Recipe:
     return recipe.model_copy(update=changed)
 
 
+def _is_there(model: ArpaModel) -> bool:
+    try:
+        place_of_words(model)  # and of the model itself
+    except (UsageError, BadDataError):
+        return False
+    return True
+
+
 def _with_digests(model: ArpaModel, digest_of: Callable[[Path], str | None]) -> ArpaModel:
-    """The model with the digests of its files that are there. What is missing is found by a check before a run."""
+    """The model with the digests of its files that are there. What is missing is found by a check before a run.
+
+    A model is known with its words: as long as those are not, it has no digest.
+    """
     changed: dict[str, str | None] = {}
     with suppress(UsageError, BadDataError):
         if model.sha256 is None:
             changed["sha256"] = digest_of(place_of_model(model))
         if model.words_sha256 is None and (words := place_of_words(model)):
             changed["words_sha256"] = digest_of(words)
+            if changed["words_sha256"] is None:
+                changed["sha256"] = None
     return model.model_copy(update=changed)
 
 

@@ -20,12 +20,12 @@ from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.fence import STALL_SECONDS
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.pipeline.artifacts import Corpus
-from wavlm.pipeline.first_downloads import download_unknown, fill_in_digests, unknown_archives
+from wavlm.pipeline.first_downloads import download_unknown, fill_in_digests
 from wavlm.pipeline.language_models import read_language_models, resolve_language_models
 from wavlm.pipeline.one_look import look, note, one_look, recall
 from wavlm.pipeline.record import RECORD_FILE, read_field
 from wavlm.pipeline.refreshes import read_refresh, take_corpus
-from wavlm.pipeline.resolve_models import read_models, resolve_models, unknown_models
+from wavlm.pipeline.resolve_models import read_models, resolve_models
 from wavlm.pipeline.store import Store
 from wavlm.specs import CorpusSpec, FolderSource, HoldOut, Recipe
 from wavlm.specs.identity import canonical
@@ -78,14 +78,18 @@ def read_folders(
     """The same, after every file of a folder that is new or has changed was hashed.
 
     Archives without their publisher's digest are downloaded, if this was not done before.
-    A folder that is not there is left alone if its content is pinned and the corpus complete.
+    A folder that is not there is left alone if its content is pinned and the corpus complete, or its evaluations wait.
     Raises UsageError (FOLDER_MISSING, FOLDER_STORE), LockedError, and BadDataError (FOLDER_CHANGED, FILE_CHANGED,
     FOLDER_UNREADABLE); ServiceMissingError (STORAGE_STALLED) if a disk gives no data for `stall_seconds`; and what
     downloading raises.
     """
+    from wavlm.pipeline.aside import find_left_out
+
     with one_look():
+        left_out = find_left_out(resolve(recipe, store, is_today=is_today), store)
         for spec in corpora_of(recipe):
-            read_folder(spec, store, progress, stall_seconds)
+            if spec.name not in left_out:
+                read_folder(spec, store, progress, stall_seconds)
         read_models(recipe, store)
         read_language_models(recipe, store)
         return resolve(recipe, store, is_today=is_today)
@@ -119,33 +123,6 @@ def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
 def unknown_corpora(resolved: Recipe) -> tuple[str, ...]:
     """Names of the corpora of a resolved recipe that have to be read, or downloaded, before the keys are known."""
     return tuple(spec.name for spec in corpora_of(resolved) if not Corpus(spec).is_known)
-
-
-def require_known(recipe: Recipe, store: Store) -> Recipe:
-    """The resolved recipe. Raises UsageError (FOLDER_UNKNOWN) if a folder or a model has to be read first.
-
-    DOWNLOAD_UNKNOWN if an archive has to be downloaded first.
-    """
-    resolved = resolve(recipe, store)
-    if new := tuple(spec.name for spec in corpora_of(resolved) if unknown_archives(spec)):
-        raise UsageError(
-            "DOWNLOAD_UNKNOWN",
-            f"archives of {', '.join(new)} have no digest from their publisher, and were not downloaded yet; in recipe "
-            f"{recipe.name}; run `wavlm run`, which downloads them",
-        )
-    if unread := unknown_corpora(resolved):
-        raise UsageError(
-            "FOLDER_UNKNOWN",
-            f"the folder of {', '.join(unread)} has files that are new or changed since they were read; in recipe "
-            f"{recipe.name}; run `wavlm run`, which reads them",
-        )
-    if unknown := unknown_models(resolved):
-        raise UsageError(
-            "FOLDER_UNKNOWN",
-            f"the model {', '.join(unknown)} was not read, or not asked for in the registry, since it is named so; in "
-            f"recipe {recipe.name}; run `wavlm run`, which does that",
-        )
-    return resolved
 
 
 def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:

@@ -131,6 +131,15 @@ class FitSpec(Spec):
     Change: three or more to see how far seeds matter.
     """
 
+    @model_validator(mode="after")
+    def _check_attempts(self) -> FitSpec:
+        """A learning rate is told from others by six digits: fits are saved by them."""
+        tried = {"learning_rates": [f"{it:g}" for it in self.learning_rates], "seeds": [*map(str, self.seeds)]}
+        for field, names in tried.items():
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise FieldError(f"{', '.join(twice)} is tried twice, expected each once", field)
+        return self
+
 
 class EvaluationSpec(Spec):
     """One task on given data: a file of data_specs/evaluations."""

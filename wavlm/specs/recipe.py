@@ -177,6 +177,8 @@ class Recipe(Spec):
                     f"{name} is not among the recipe's models, which are: {known}{f': {hint}' if hint else ''}",
                     *("evaluate_models", number),
                 )
+            if name in self.evaluate_models[:number]:
+                raise FieldError(f"the model {name} is named twice", "evaluate_models", number)
         if self.evaluate_models and not self.evaluate:
             raise FieldError("there are models to evaluate, but no suite: name one in `evaluate`", "evaluate_models")
 

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from wavlm.specs.base import FieldError, Natural, Positive, Spec
-from wavlm.specs.decoders import LexiconDecoderSpec
+from wavlm.specs.decoders import ArpaModel, LexiconDecoderSpec
 from wavlm.specs.generation import SpeechEnhancement, SpeechSeparation, SpeechTranslation, VoiceConversion
 from wavlm.specs.pairs import QueryByExample, SpeakerDiarization
 from wavlm.specs.speakers import SpeakerVerification
@@ -167,6 +167,12 @@ class WritesTexts(WritesLetters):
     Learning rates are chosen by the greedy result in any case, which is the first figure.
     Change: give it where words are separated by spaces, and other tables have a language model.
     """
+
+    @property
+    def language_model_file(self) -> ArpaModel | None:
+        """The language model, if it is a file."""
+        model = self.decoder.language_model if self.decoder else None
+        return model if isinstance(model, ArpaModel) else None
 
 
 class SpeechRecognition(WritesTexts):

@@ -21,6 +21,8 @@ from wavlm.evaluation.results.facts import EvaluationFacts
 from wavlm.evaluation.run import FITS, Inputs, run_evaluation
 from wavlm.evaluation.tasks.query import Searcher
 from wavlm.execution.progress import no_progress
+from wavlm.export.imported import build_model
+from wavlm.nn import WavLM, save_model
 from wavlm.shards import build_shards
 from wavlm.shards.recordings import Intake
 from wavlm.specs.evaluation import EvaluationSpec, MfccBaseline, RandomBaseline
@@ -212,3 +214,55 @@ def test_recordings_without_turns_are_refused_where_no_conversations_are_made(
 def test_folds_are_refused_for_embeddings() -> None:
     with pytest.raises(ValueError, match="embeddings of the heads of several folds do not compare"):
         _spec(split={"type": "folds"})
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> LabelledCorpus:
+    """Two recordings per speaker, who is a part; what dan says nobody else says."""
+    root = tmp_path_factory.mktemp("parts")
+    folder = _voices(root / "raw", 2)
+    rows = [f"{name}/{n}\t{'alone' if name == 'dan' else f'w{n}'}\t{name}\n" for name in SPEAKERS for n in range(2)]
+    (folder / "labels.tsv").write_text("utt_id\tclass\tpart\n" + "".join(rows))
+    return _label(folder, _layout(partition_column="part"), root)
+
+
+@pytest.mark.parametrize(
+    ("task", "train", "dev", "found"),
+    [
+        ("sid", "ann", "bob", "CLASS_SINGLE: all 2 training examples have the speaker ann, expected two or more"),
+        ("sid", "ann bob", "cat", "CLASS_UNSEEN: the speaker cat, eve, fay is in the dev or test part"),
+        ("ks", "ann bob", "dan", "CLASS_UNSEEN: the class alone is in the dev or test part"),
+        ("ks", "ann bob", "nobody", r"SPLIT_EMPTY: the dev set has no example, of 12 .* parts ann, bob, cat, dan, eve"),
+        ("asv", "ann bob", "dan", "METRIC_UNDEFINED: 1 of 1 trials of the dev part are of one speaker"),
+        ("qbe", "ann bob", "dan", r"SPLIT_EMPTY: the dev set has no example, of 10 .* parts ann, bob, cat, eve, fay"),
+    ],
+)
+def test_what_cannot_be_fitted_or_scored_is_refused_before_any_feature_is_computed(
+    task: str, train: str, dev: str, found: str, parts: LabelledCorpus, tmp_path: Path
+) -> None:
+    split = {"type": "parts", "train": train.split(), "dev": [dev], "test": ["eve", "fay"]}
+    heads = {"asv": {"type": "xvector", "width": 8}, "qbe": {"type": "none"}}
+    fields = {"answers": "classes"} if task == "qbe" else {"min_train_seconds": 0.0} if task == "asv" else {}
+    spec = _spec(
+        task={"type": task, **fields},
+        head=heads.get(task, {"type": "pooled_linear", "projection": 8}),
+        split=split,
+        fit=None if task == "qbe" else FIT,
+    )
+    with pytest.raises(BadDataError, match=found):
+        _run(spec, tmp_path, MFCC, parts)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_whose_states_are_no_numbers_has_no_result(value: float, parts: LabelledCorpus, tmp_path: Path) -> None:
+    model = WavLM(tiny_network(), 8)
+    model.encoder.layers[1].fc1.bias.data[3] = value
+    save_model(model, tmp_path / "model")
+    head = {"type": "pooled_linear", "projection": 8}
+    split = {"type": "parts", "train": ["ann", "bob"], "dev": ["cat"], "test": ["eve", "fay"]}
+    with pytest.raises(BadDataError, match=r"FEATURES_BROKEN: layer 2 of c0/.* has values that are NaN or infinite"):
+        _run(_spec(task={"type": "ks"}, head=head, split=split), tmp_path, Subject("m", tmp_path / "model"), parts)
+    with pytest.raises(BadDataError, match=r"MODEL_UNUSABLE: 1 weights in 1 tensors are NaN or infinite, such as 1 of"):
+        build_model(tmp_path / "model", tmp_path / "imported")
+    assert not (tmp_path / "out/results.json").exists()

@@ -24,6 +24,7 @@ from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example
 from wavlm.evaluation.features.part import Array, FeatureGroup, FeaturePart, compute_features, take_gpu
 from wavlm.evaluation.features.states import Subject
+from wavlm.evaluation.held import KeyRows, choose_examples
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress
 from wavlm.features.extract import ExtractionPlan, extraction_plan, release_gpu_memory
@@ -42,21 +43,21 @@ class Features:
     """
 
     def __init__(self, parts: Iterable[FeaturePart]) -> None:
-        self._rows_of: dict[str, int] = {}
+        parts = tuple(parts)
+        self._rows_of = KeyRows(item.examples for item in parts)
         ends, numbers = [], []
-        norms: list[npt.NDArray[np.float64]] = []
         self._open: list[Array] = []
+        self._norms: list[Array] = []
         for number, part in enumerate(parts):
             # Slices of a memmap cost ten times as much as those of an array.
             self._open.append(np.asarray(_load(part.path, mapped=True)))
-            self._rows_of |= {item.key: row for row, item in enumerate(part.examples, len(self._rows_of))}
+            self._norms.append(np.asarray(_load(part.norms, mapped=True)))
             ends.append(np.cumsum(_load(part.counts)))
-            norms.append(_load(part.norms).astype(np.float64))
             numbers.append(np.full(len(part.examples), number, np.int32))
         # In columns: an evaluation may have a million examples.
-        self._numbers, self._norms = np.concatenate(numbers), np.concatenate(norms)
-        self._stops = np.concatenate(ends)
+        self._numbers, self._stops = np.concatenate(numbers), np.concatenate(ends)
         self._starts = np.concatenate([np.concatenate([[0], item[:-1]]) for item in ends])
+        self._firsts = np.concatenate([[0], np.cumsum([len(item.examples) for item in parts])])
 
     def read(self, key: str) -> Floats:
         """The states of an example: (S, F, D), where F is 1 if they are pooled; float32."""
@@ -80,7 +81,9 @@ class Features:
 
     def mean_norms(self, keys: Iterable[str]) -> npt.NDArray[np.float64]:
         """The mean L2 norm of the frames of each state, (S,), over these examples, each counting alike."""
-        found: npt.NDArray[np.float64] = np.mean(self._norms[[self._rows_of[key] for key in keys]], axis=0)
+        rows = (self._rows_of[key] for key in keys)
+        norms = [self._norms[self._numbers[row]][row - self._firsts[self._numbers[row]]] for row in rows]
+        found: npt.NDArray[np.float64] = np.mean(np.array(norms, dtype=np.float64), axis=0)
         return found
 
 
@@ -174,16 +177,17 @@ def _cut(
     examples: Sequence[Example], subject: Subject, shards: Mapping[str, Path], cache: Path, *, is_pooled: bool
 ) -> Iterable[FeaturePart]:
     """Consecutive examples of about `PART_SECONDS`, each part with the digest of what it holds."""
-    part: list[Example] = []
+    audio: list[str] = []
     seconds = 0.0
-    for number, example in enumerate(examples):
-        part.append(example)
+    for number, example in enumerate(examples, 1):
+        audio.append(repr(example.audio))
         seconds += example.seconds
-        if seconds >= PART_SECONDS or number == len(examples) - 1:
-            said = [FORMAT, subject.identity, list(shards), is_pooled, [repr(item.audio) for item in part]]
+        if seconds >= PART_SECONDS or number == len(examples):
+            said = [FORMAT, subject.identity, list(shards), is_pooled, audio]
             digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
-            yield FeaturePart(cache / f"{digest}.npy", tuple(part), subject, tuple(shards.values()), is_pooled)
-            part, seconds = [], 0.0
+            part = choose_examples(examples, range(number - len(audio), number))
+            yield FeaturePart(cache / f"{digest}.npy", part, subject, tuple(shards.values()), is_pooled)
+            audio, seconds = [], 0.0
 
 
 def _load(path: Path, *, mapped: bool = False) -> Array:

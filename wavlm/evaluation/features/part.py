@@ -11,7 +11,7 @@ Legend: E examples, S states, F frames, D channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class FeaturePart:
     """Examples whose features are one file."""
 
     path: Path
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
     subject: Subject
     shards_dirs: tuple[Path, ...]
     is_pooled: bool

@@ -213,9 +213,10 @@ def _batches(sets: Sets, fit: FitSpec, seed: int, begun: int, device: str) -> It
 
 def _balance(examples: Sequence[Example]) -> npt.NDArray[np.float64]:
     """The chance of each example to be drawn, such that all targets are drawn alike often."""
-    _, places, counts = np.unique(
-        [json.dumps(item.target, sort_keys=True) for item in examples], return_inverse=True, return_counts=True
-    )
+    known: dict[str, int] = {}
+    targets = (json.dumps(item.target, sort_keys=True) for item in examples)
+    places = np.fromiter((known.setdefault(target, len(known)) for target in targets), np.int64)
+    counts = np.bincount(places)
     found: npt.NDArray[np.float64] = 1.0 / (len(counts) * counts[places])
     return found
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example, Take, cut_audio
 from wavlm.evaluation.heads.pooled_linear import PooledLinear
+from wavlm.evaluation.held import hold_examples
 from wavlm.evaluation.labelled import LabelledCorpus, Row, require
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.results.figures import share_of
@@ -42,8 +43,8 @@ class Classification:
     def is_pooled(self) -> bool:
         return True
 
-    def collect(self, corpora: Sequence[LabelledCorpus], noise: Sequence[LabelledCorpus] = ()) -> list[Example]:  # noqa: ARG002
-        examples = [
+    def collect(self, corpora: Sequence[LabelledCorpus], noise: Sequence[LabelledCorpus] = ()) -> Sequence[Example]:  # noqa: ARG002
+        examples = hold_examples(
             Example(
                 key=f"{corpus.name}/{row.key}",
                 speaker=row.speaker,
@@ -55,7 +56,7 @@ class Classification:
             )
             for corpus in corpora
             for row in corpus.rows
-        ]
+        )
         _check_groups(examples)
         return examples
 
@@ -187,6 +188,7 @@ def _groups(example: Example) -> dict[str, str]:
 
 def _check_groups(examples: Sequence[Example]) -> None:
     """Each target is an object of texts, with the same names in all."""
+    first = examples[0] if examples else None
     for item in examples:
         target = item.target
         if not isinstance(target, dict) or not target or not all(isinstance(value, str) for value in target.values()):
@@ -195,9 +197,10 @@ def _check_groups(examples: Sequence[Example]) -> None:
                 f"the target of {item.key} is {target!r}, expected an object of texts; in the corpus; correct its "
                 "table of targets",
             )
-        if target.keys() != _groups(examples[0]).keys():
+        assert first is not None  # noqa: S101 - there is one
+        if target.keys() != _groups(first).keys():
             raise BadDataError(
                 "TARGET_BAD",
-                f"the target of {item.key} has {sorted(target)}, that of {examples[0].key} has "
-                f"{sorted(_groups(examples[0]))}; in the corpora; all need the same fields",
+                f"the target of {item.key} has {sorted(target)}, that of {first.key} has "
+                f"{sorted(_groups(first))}; in the corpora; all need the same fields",
             )

@@ -224,7 +224,7 @@ class Task(Protocol):
         """Whether heads take the mean over time of each state, rather than frames."""
         ...
 
-    def collect(self, corpora: Sequence[LabelledCorpus], noise: Sequence[LabelledCorpus]) -> list[Example]:
+    def collect(self, corpora: Sequence[LabelledCorpus], noise: Sequence[LabelledCorpus]) -> Sequence[Example]:
         """All examples, in the order of the corpora. Raises BadDataError for targets that are missing or wrong."""
         ...
 

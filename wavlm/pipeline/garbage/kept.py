@@ -23,6 +23,7 @@ from wavlm.pipeline.artifacts import (
     SystemRegistration,
 )
 from wavlm.pipeline.garbage.notes import Remembered, read_notes, starts_of
+from wavlm.pipeline.language_models import unknown_language_models
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.record import read_field, read_seal
 from wavlm.pipeline.refreshes import read_refresh
@@ -53,7 +54,8 @@ class KeptRecipe:
 
         Shipped recipes that nobody runs name models by words such as `base`, so theirs do not count.
         """
-        return (*unknown_corpora(self.recipe), *(unknown_models(self.recipe) if self.is_used else ()))
+        models = (*unknown_models(self.recipe), *unknown_language_models(self.recipe)) if self.is_used else ()
+        return (*unknown_corpora(self.recipe), *models)
 
 
 @dataclass(frozen=True)
