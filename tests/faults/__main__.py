@@ -24,17 +24,17 @@ PAGE = ROOT / "docs" / "faults.md"
 def main() -> int:
     """Try, note, report; returns 1 if a promise was broken."""
     given = arguments()
-    results = Results(given.results or given.work / f"{current_commit()}.jsonl")
+    path = given.results or given.work / f"{current_commit()}.jsonl"
     if not given.page:
         require_preloaded(given.work / given.share.replace("/", "-of-"), ["-m", "tests.faults", *sys.argv[1:]])
         # Imported now: before, it would be for nothing. All trials are forks that have these imports.
         from tests.faults.campaign import Campaign
 
-        Campaign(given, results).run()
+        Campaign(given, Results(path)).run()
     from tests.faults.catalogue import read_catalogue
     from tests.faults.report import page
 
-    catalogue, tried = read_catalogue(), results.by_row()
+    catalogue, tried = read_catalogue(), Results(path).by_row()  # those of campaigns side by side, too
     if not given.results:
         PAGE.write_text(page(catalogue, tried))
     failed = [item for found in tried.values() for item in found if item.verdict == "FAILED"]

@@ -58,9 +58,9 @@ class Unflushed:
         self.names = [(path, source) for path, source in self.names if path.parent != event.path]
 
     def _rename(self, event: Event) -> None:
-        moved = {_moved(path, event): size for path, size in self.flushed_bytes.items()}
+        moved = {_moved(path, event.path, event.other): size for path, size in self.flushed_bytes.items()}
         self.flushed_bytes = moved
-        self.names = [(_moved(path, event), source) for path, source in self.names]
+        self.names = [(_moved(path, event.path, event.other), source) for path, source in self.names]
         self.names.append((event.other, event.path))
 
     def _create(self, event: Event) -> None:
@@ -71,8 +71,8 @@ class Unflushed:
         self.names = [(path, source) for path, source in self.names if path != event.path]
 
 
-def _moved(path: Path, event: Event) -> Path:
-    return event.other / path.relative_to(event.path) if path.is_relative_to(event.path) else path
+def _moved(path: Path, source: Path, other: Path) -> Path:
+    return other / path.relative_to(source) if path.is_relative_to(source) else path
 
 
 def count(scene: Scene, row: Row) -> int:
@@ -115,13 +115,15 @@ def lose_content(unflushed: Unflushed) -> int:
 
 def lose_names(unflushed: Unflushed) -> int:
     """Take back each name, the last one first; how many there were. What was removed stays removed."""
-    lost = 0
-    for path, source in reversed(unflushed.names):
+    lost, left = 0, list(unflushed.names)
+    while left:
+        path, source = left.pop()
         if not path.exists():
             continue
         lost += 1
         if source is not None and source.parent.is_dir():
             path.rename(source)
+            left = [(_moved(name, path, source), origin) for name, origin in left]
         elif path.is_dir():
             shutil.rmtree(path)
         else:
