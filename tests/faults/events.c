@@ -1,5 +1,5 @@
-// A library for LD_PRELOAD: counts what a program does to files below a folder, and makes one of these events fatal,
-// failing or endless. All processes of a program share one block of control, a file that FAULTS_CONTROL names.
+// A library for LD_PRELOAD: counts what a program does to files below a folder, and makes one of these events fatal
+// or failing. All processes of a program share one block of control, a file that FAULTS_CONTROL names.
 //
 // Events: opening for writing, write, flush, truncate, rename, link, remove, new folder. tests/faults/events.py arms it.
 #define _GNU_SOURCE
@@ -21,9 +21,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { COUNT, KILL, HALF, FAIL, FULL, NO_NAMES, READ_ONLY, HANG };  // what happens at event `at`
+enum { COUNT, KILL, HALF, FAIL, FULL, NO_NAMES, READ_ONLY };  // what happens at event `at`
 enum { NOTHING, SPACE, NAME };                    // what an event needs of a disk
-enum { ANYBODY, LEADER, OTHERS, SECOND_RANK };    // whose events count
+enum { ANYBODY, LEADER, OTHERS };                 // whose events count
 
 struct control {
   int32_t armed, action, who, error, leader, fired;
@@ -43,11 +43,9 @@ __attribute__((constructor)) static void map_control(void) {
 }
 
 static int is_ours(void) {
-  const char *rank = getenv("RANK");
   switch (control->who) {
     case LEADER: return getpid() == control->leader;
     case OTHERS: return getpid() != control->leader;
-    case SECOND_RANK: return rank && !strcmp(rank, "1");
     default: return 1;
   }
 }
@@ -116,7 +114,6 @@ static int happens(const char *what, const char *path, const char *other, int ne
       control->fired = 1;
       errno = control->error;
       return 1;
-    case HANG: while (is_it) pause(); break;
   }
   return 0;
 }

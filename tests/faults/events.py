@@ -1,4 +1,4 @@
-"""Events on files of a program and all its processes: counted, or one of them made fatal, failing or endless.
+"""Events on files of a program and all its processes: counted, or one of them made fatal or failing.
 
 `events.c` is compiled when a campaign starts, and preloaded into it and into every process that it starts. A block of
 control in a file, which all of them map, says what happens at which event. Python's audit hooks would not do: Rust and
@@ -34,7 +34,6 @@ class Action(IntEnum):
     FULL = 4  # it and all later ones fail that need space
     NO_NAMES = 5  # it and all later ones fail that make a new file or folder
     READ_ONLY = 6  # it and all later ones fail
-    HANG = 7  # it never returns
 
 
 class Whose(IntEnum):
@@ -43,7 +42,6 @@ class Whose(IntEnum):
     ANYBODY = 0
     LEADER = 1  # the first process of a trial
     OTHERS = 2  # those that it starts
-    SECOND_RANK = 3
 
 
 @dataclass(frozen=True)

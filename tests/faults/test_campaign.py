@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.catalogue import Catalogue, Goal, Row, read_catalogue
 from tests.faults.events import VARIABLE, Action, Control, Fault, preloaded
-from tests.faults.injectors.power import Event, Unflushed, lose_content, lose_names, read_log
+from tests.faults.lost_power import Event, Unflushed, lose_content, lose_names, read_log
 from tests.faults.report import page
 from tests.faults.results import ROOT, Result, Results
 
