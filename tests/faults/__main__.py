@@ -34,7 +34,9 @@ def main() -> int:
     from tests.faults.catalogue import read_catalogue
     from tests.faults.report import page
 
-    catalogue, tried = read_catalogue(), Results(path).by_row()  # those of campaigns side by side, too
+    catalogue, tried = read_catalogue(), {}
+    for file in (*(given.work / f"{commit}.jsonl" for commit in given.also), path):
+        tried |= Results(file).by_row()  # read again: campaigns side by side write it, too
     if not given.results:
         PAGE.write_text(page(catalogue, tried))
     failed = [item for found in tried.values() for item in found if item.verdict == "FAILED"]
@@ -52,6 +54,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=ROOT / ".faults", help="where it works and keeps what was tried")
     parser.add_argument("--results", type=Path, help="note it in this file instead, and write no page")
     parser.add_argument("--share", default="1/1", metavar="K/N", help="of N campaigns side by side, this is the K-th")
+    parser.add_argument("--also", action="append", default=[], metavar="COMMIT",
+                        help="show what was tried at this commit, too, where nothing is newer; the oldest first")  # fmt: skip
     parser.add_argument("--again", action="store_true", help="try again what failed")
     parser.add_argument("--page", action="store_true", help="try nothing, write the page")
     return parser.parse_args()

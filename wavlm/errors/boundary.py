@@ -109,6 +109,10 @@ _DAMAGE_IN_TEXT = re.compile(r"Compressed file ended before|Invalid data stream|
 _OF_PATHS = {Code.NOT_FOUND: _REMOVED, Code.NOT_A_FOLDER: _IN_USE, Code.NOT_A_FILE: _IN_USE}
 # Rust writes `No space left on device (os error 28)`, Arrow `[errno 28] No space left on device`.
 _ERRNO_IN_TEXT = re.compile(r"(?:os error |\[errno )(\d+)", re.IGNORECASE)
+_EXHAUSTED_IN_TEXT = (
+    "can't start new thread", "can't allocate memory", "Cannot allocate memory",
+    "failed to map segment from shared object", "cannot map zero-fill pages", "Too many open files",
+)  # fmt: skip
 MAX_CHARACTERS = 500  # of what a library says
 
 
@@ -178,9 +182,11 @@ def _is_damage(error: BaseException) -> bool:
 
 
 def _is_exhausted(error: BaseException) -> bool:
-    """No memory, or no thread: Python and torch tell the latter, and torch the former, by words."""
-    words = ("can't start new thread", "can't allocate memory", "Cannot allocate memory")
-    is_said = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    """No memory, or no thread: Python and torch tell the latter, torch and the dynamic linker the former, by words.
+
+    Libraries are loaded when they are first used, so an import may be what no memory is left for.
+    """
+    is_said = isinstance(error, RuntimeError | ImportError) and any(word in str(error) for word in _EXHAUSTED_IN_TEXT)
     return is_said or isinstance(error, MemoryError)
 
 
