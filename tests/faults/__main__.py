@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, help="note it in this file instead, and write no page")
     parser.add_argument("--share", default="1/1", metavar="K/N", help="of N campaigns side by side, this is the K-th")
     parser.add_argument("--also", action="append", default=[], metavar="COMMIT",
-                        help="show what was tried at this commit, too, where nothing is newer; the oldest first")  # fmt: skip
+                        help="the page has what was tried at this commit, too, if nothing newer was")  # fmt: skip
     parser.add_argument("--again", action="store_true", help="try again what failed")
     parser.add_argument("--page", action="store_true", help="try nothing, write the page")
     return parser.parse_args()

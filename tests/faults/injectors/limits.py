@@ -1,7 +1,7 @@
 """Promise: a stage that gets too little of the machine ends with a code, nothing half is visible, the rerun is right.
 
-Injection: a limit of the kernel for a stage (option `what`: memory, files). The point says how much it may take: so many
-quarters of a MiB more than the process has, or so many files, from none on.
+Injection: a limit of the kernel for a stage (option `what`: memory, files). The point says how much it may take: so
+many quarters of a MiB more than the process has, or so many files, from none on.
 """
 
 from __future__ import annotations
