@@ -36,7 +36,7 @@ def verify(folder: Path, progress: Progress = no_progress) -> list[Damage]:
     while (before := _identity(folder)) is not None:
         try:
             damaged = _verify(folder, progress)
-        except FileNotFoundError:
+        except (FileNotFoundError, BadDataError):
             if _identity(folder) == before:
                 raise
             continue
