@@ -13,6 +13,7 @@ from wavlm.pipeline import store as store_module
 from wavlm.pipeline import verify as verify_module
 from wavlm.pipeline.record import read_seal
 from wavlm.pipeline.store import Store
+from wavlm.storage.drops import write_dropped
 from wavlm.storage.facts import Facts
 
 
@@ -81,9 +82,35 @@ def test_a_folder_that_is_made_again_while_it_is_verified_is_no_damage(
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("moment", ["before they are looked for", "before they are hashed"])
+def test_files_that_house_keeping_deletes_while_they_are_verified_are_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    folder = Store(tmp_path).make(corpus(), build)
+    name = "read_dropped" if moment == "before they are looked for" else "hash_files"
+    whole = getattr(verify_module, name)
+
+    def slow(*arguments: object) -> object:
+        monkeypatch.setattr(verify_module, name, whole)
+        found = whole(*arguments)
+        write_dropped(folder, [data_in(folder).name], 1.0)
+        data_in(folder).unlink()
+        return found
+
+    monkeypatch.setattr(verify_module, name, slow)
+    assert verify_module.verify(folder) == []
+    assert not data_in(folder).exists()
+
+
 def test_a_note_that_a_killed_house_keeping_left_is_no_damage_and_any_other_file_is(tmp_path: Path) -> None:
     folder = Store(tmp_path).make(corpus(), build)
     (folder / ".dropped.json.a1b2.partial").write_text("{")
     assert verify_module.verify(folder) == []
     (folder / ".other.json.a1b2.partial").touch()
     assert [item.path.name for item in verify_module.verify(folder)] == [".other.json.a1b2.partial"]
+
+
+def test_a_record_that_is_gone_is_damage(tmp_path: Path) -> None:
+    folder = Store(tmp_path).make(corpus(), build)
+    (folder / "artifact.json").unlink()
+    assert [item.path.name for item in verify_module.verify(folder)] == ["artifact.json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -36,8 +37,8 @@ def verify(folder: Path, progress: Progress = no_progress) -> list[Damage]:
     while (before := _identity(folder)) is not None:
         try:
             damaged = _verify(folder, progress)
-        except (FileNotFoundError, BadDataError):
-            if _identity(folder) == before:
+        except (FileNotFoundError, BadDataError) as error:
+            if _identity(folder) == before and not _was_dropped(folder, error):
                 raise
             continue
         if not damaged or _identity(folder) == before:
@@ -45,13 +46,20 @@ def verify(folder: Path, progress: Progress = no_progress) -> list[Damage]:
     return []
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from one that takes its place; None if there is none."""
-    try:
-        found = folder.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
+def _identity(folder: Path) -> tuple[tuple[int, int, int], ...] | None:
+    """What tells a folder from one that takes its place, or of which more was dropped; None if there is none."""
+    found = []
+    for path in (folder, folder / RECORD_FILE, folder / DROPPED_FILE):
+        with suppress(FileNotFoundError):
+            state = path.stat()
+            found.append((state.st_dev, state.st_ino, 0 if path == folder else state.st_mtime_ns))
+    return tuple(found) or None
+
+
+def _was_dropped(folder: Path, error: FileNotFoundError | BadDataError) -> bool:
+    """Whether a file is gone because house-keeping has just deleted it."""
+    name = error.filename if isinstance(error, FileNotFoundError) else None
+    return name is not None and Path(name).relative_to(folder).as_posix() in read_dropped(folder)
 
 
 def _verify(folder: Path, progress: Progress) -> list[Damage]:
