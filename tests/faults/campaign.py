@@ -15,6 +15,7 @@ from tests.faults.results import Result, Results, Verdict, current_commit
 from tests.faults.scene import Scene
 from tests.faults.trial import BrokenPromiseError
 
+DETAIL_LETTERS = 600  # the end of an error says most
 Outcome = tuple[Verdict, int, str]  # verdict, faults that were injected, what was seen
 
 
@@ -77,7 +78,8 @@ class Campaign:
 
     def _note(self, row: Row, place: tuple[int, int], outcome: Outcome, seconds: float) -> None:
         (point, of), (verdict, trials, detail) = place, outcome
-        detail, today = " ".join(detail.split())[:600], f"{datetime.now(UTC):%Y-%m-%d}"
+        detail, today = " ".join(detail.split()), f"{datetime.now(UTC):%Y-%m-%d}"
+        detail = detail[-DETAIL_LETTERS:] if verdict == "FAILED" else detail[:DETAIL_LETTERS]
         self.results.add(Result(row.id, point, of, verdict, trials, detail, round(seconds, 2), today, self.commit))
         print(f"{verdict:6} {seconds:5.1f} s  {row.id} {point}/{of or 'any'}  {detail[:200]}", flush=True)  # noqa: T201  a tool
 

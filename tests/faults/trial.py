@@ -39,7 +39,7 @@ class Ended:
 
     @property
     def last_line(self) -> str:
-        return (self.said.strip().splitlines() or [""])[-1][:300]
+        return (self.said.strip().splitlines() or [""])[-1][:2000]
 
 
 def promise(condition: object, otherwise: str) -> None:
