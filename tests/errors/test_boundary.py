@@ -101,6 +101,15 @@ def test_a_library_that_cannot_be_loaded_for_want_of_memory_is_no_bug() -> None:
     assert to_coded(ImportError("cannot import name 'fft'")) is None
 
 
+def test_what_fails_on_the_way_out_does_not_hide_that_there_was_no_memory() -> None:
+    error = ImportError("cannot import name 'x'")
+    error.__context__ = KeyError("while leaving a block")
+    error.__context__.__context__ = MemoryError()
+    assert isinstance(to_coded(error), NoResourcesError)
+    error.__suppress_context__ = True  # raise ... from None: it says that the two have nothing to do with each other
+    assert to_coded(error) is None
+
+
 @pytest.mark.parametrize("error", [EOFError(), ValueError("x"), KeyError("x"), RuntimeError("x"), TypeError("x")])
 def test_what_may_be_a_bug_stays_one(error: Exception) -> None:
     assert to_coded(error) is None

@@ -64,9 +64,8 @@ def refuse_passing(error: BaseException, where: Path) -> None:
     """
     if isinstance(error, ReadLostError):
         raise error
-    for cause in filter(None, (error, error.__context__)):
-        if isinstance(coded := to_coded(cause, where), NoResourcesError):
-            raise coded from error
+    if isinstance(coded := to_coded(error, where), NoResourcesError):
+        raise coded from error
     if is_passing(error):
         assert isinstance(error, OSError)  # noqa: S101 - by `is_passing`
         raise _give_up(error, where, 0.0) from error
