@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo ablations test test-full test-network lint-examples fuzz mutants bench lint fix golden docs clean
+.PHONY: setup demo ablations test test-full test-network lint-examples fuzz faults mutants bench lint fix golden docs clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -61,6 +61,12 @@ lint-examples: .venv/.dev
 # 3,000 changed files of audio, tables and YAML; writes docs/fuzz.md. make test runs a small part of it.
 fuzz: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
+
+# The faults of tests/faults/catalogue.yaml: two campaigns side by side, which go on where they were stopped; writes
+# docs/faults.md. make test-full tries a few points. Parts of it: .venv/bin/python -m tests.faults kill-labels G3
+faults: .venv/.dev
+	$(BIN)/python -m tests.faults --share 1/2 & $(BIN)/python -m tests.faults --share 2/2; wait; \
+	  $(BIN)/python -m tests.faults --page
 
 # 100 single changes of the code, drawn with a seed: which do tests notice? Goes on where it was stopped; writes
 # docs/mutants.md. Other draws: make mutants MUTANTS_FLAGS="--seed 7 --count 50"
