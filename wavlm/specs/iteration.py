@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import field_validator
+
 from wavlm.specs.base import Name, Spec
-from wavlm.specs.labelling import CodebookSpec
+from wavlm.specs.label_sources import LabelSource
 from wavlm.specs.mixing import MixSpec
 from wavlm.specs.network import NetworkSpec
 from wavlm.specs.start import StartSpec
@@ -13,10 +15,12 @@ from wavlm.specs.training import TrainSpec
 class IterationSpec(Spec):
     """One iteration: cluster features to get labels, then train a model to predict them."""
 
-    codebook: CodebookSpec
-    """Where the labels come from.
+    codebook: LabelSource
+    """Where the labels come from. What has no `type` is k-means.
 
     Source: docs/algorithm.md 11.
+    Change: `type: random_projection` needs no clustering, `multi_codebook` gives several labels per frame, `external`
+    takes those of a file.
     """
 
     network: NetworkSpec
@@ -50,3 +54,9 @@ class IterationSpec(Spec):
 
     Change: when the first iterations use less speech, as in wavlm-large.
     """
+
+    @field_validator("codebook", mode="before")
+    @classmethod
+    def _name_kmeans(cls, codebook: object) -> object:
+        """k-means came first: its specs, and the keys that are made of them, do not say what they are."""
+        return {"type": "kmeans", **codebook} if isinstance(codebook, dict) else codebook

@@ -12,7 +12,7 @@ from wavlm.features.layers import check_layers
 from wavlm.pipeline.artifacts import Codebook, ImportedModel
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.imported import describe_source, place_of, teacher_network
-from wavlm.specs import ModelFolder, ModelVersion
+from wavlm.specs import ModelFolder, ModelVersion, hidden_features
 
 
 def check_models(wanted: Wanted) -> Iterator[Finding]:
@@ -52,16 +52,16 @@ def _look(artifact: ImportedModel, source: ModelFolder) -> Iterator[Finding]:
 def check_teachers(wanted: Wanted) -> Iterator[Finding]:
     """The layers that are clustered are in their teachers, as far as the network is known."""
     for codebook in wanted.of(Codebook):
-        features = codebook.spec.features
-        if features.type == "mfcc" or codebook.teacher is None:
+        hidden = hidden_features(codebook.spec)
+        if hidden is None or codebook.teacher is None:
             continue
         try:
             network = teacher_network(codebook, wanted.store)
             if network:
                 check_layers(
                     network,
-                    (features.layer,),
-                    features.output,
+                    (hidden.layer,),
+                    hidden.output,
                     f"{codebook.name}, a codebook of {codebook.teacher.name}",
                 )
         except CodedError as error:
