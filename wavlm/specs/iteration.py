@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import field_validator
-
 from wavlm.specs.base import Name, Spec
 from wavlm.specs.label_sources import LabelSource
 from wavlm.specs.mixing import MixSpec
@@ -54,9 +52,3 @@ class IterationSpec(Spec):
 
     Change: when the first iterations use less speech, as in wavlm-large.
     """
-
-    @field_validator("codebook", mode="before")
-    @classmethod
-    def _name_kmeans(cls, codebook: object) -> object:
-        """k-means came first: its specs, and the keys that are made of them, do not say what they are."""
-        return {"type": "kmeans", **codebook} if isinstance(codebook, dict) else codebook

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from wavlm.specs.base import Count, Positive, Sha256, Spec
 from wavlm.specs.features import Features, HiddenFeatures, LogMelFeatures, MfccFeatures
@@ -163,7 +163,20 @@ class ExternalLabelsSpec(Spec):
 
 
 FittedSource = CodebookSpec | RandomProjectionSpec | MultiCodebookSpec  # on a sample of frames
-LabelSource = Annotated[FittedSource | ExternalLabelsSpec, Field(discriminator="type")]
+
+
+def _type_of(source: object) -> object:
+    """k-means came first: its specs, and the keys that are made of them, do not say what they are."""
+    return source.get("type", "kmeans") if isinstance(source, dict) else getattr(source, "type", None)
+
+
+LabelSource = Annotated[
+    Annotated[CodebookSpec, Tag("kmeans")]
+    | Annotated[RandomProjectionSpec, Tag("random_projection")]
+    | Annotated[MultiCodebookSpec, Tag("multi_codebook")]
+    | Annotated[ExternalLabelsSpec, Tag("external")],
+    Discriminator(_type_of),
+]
 
 
 def hidden_features(source: LabelSource) -> HiddenFeatures | None:
