@@ -25,7 +25,7 @@ class RandomProjectionSpec(SampledSpec):
     """Selects random projections, which need no model, no k-means and little time.
 
     Source: arXiv 2202.01855. At 50 Hz their 8192 classes hold less phone information than 100 k-means classes, and the
-    seed matters (docs/recipes.md).
+    seed matters (docs/labels.md).
     Change: to have labels at once, as a baseline; `kmeans` for the best labels of the first iteration.
     """
 
@@ -132,7 +132,7 @@ class ExternalLabelsSpec(Spec):
     """Path of a `.parquet` file with columns `key` and `labels`, or of a `.npz` file with an array per key.
 
     A relative path starts at the folder of the recipe.
-    Source: docs/formats.md describes both.
+    Source: docs/labels.md describes both.
     Change: when the file has moved. The key of the model stays the same.
     """
 
