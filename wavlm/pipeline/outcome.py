@@ -97,7 +97,7 @@ def _codebook(artifact: Codebook, store: Store) -> Iterator[str]:
         return
     yield f"{streams}{facts.num_clusters} clusters of {facts.num_channels} channels, {facts.train.num_frames} frames"
     if facts.stream_errors:
-        yield f"error, codebook by codebook: {', '.join(f'{error:.3f}' for error in facts.stream_errors)} of the variance"
+        yield f"error by codebook: {', '.join(f'{error:.3f}' for error in facts.stream_errors)} of the variance"
     yield f"{fit.used_clusters} used, perplexity {fit.perplexity:.1f}, {fit.inertia_per_frame:.4g} inertia per frame"
 
 
