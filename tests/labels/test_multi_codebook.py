@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pytest
 import torch
 
+from tests.labels.mvq_reference import OUTPUT, make_frames, relative_error
 from wavlm.labels.multi_codebook import SummedAssign, SummedCodebooks, _solve, fit_codebooks
 
 pytestmark = pytest.mark.numeric
@@ -75,3 +77,13 @@ def test_codes_depend_neither_on_other_frames_nor_on_shapes() -> None:
     bad[5, 3] = np.nan
     assert (quantizer.encode(bad)[5] == 65535).all()
     assert (quantizer.encode(bad)[:5] != 65535).all()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("num_codebooks", [1, 2])
+def test_the_error_is_no_more_than_that_of_the_public_package(num_codebooks: int) -> None:
+    theirs = json.loads(OUTPUT.read_text())["relative_error"][str(num_codebooks)]
+    train, held_out = make_frames()
+    quantizer = fit_codebooks(train, num_codebooks, 256, iterations=4, seed=0).quantizer
+    ours = relative_error(held_out, quantizer.decode(quantizer.encode(held_out)).astype(np.float64))
+    assert ours <= 1.02 * theirs

@@ -75,7 +75,8 @@ def fit_projections(sample: Floats, spec: RandomProjectionSpec) -> RandomProject
     """
     if len(sample) < 2:
         raise BadDataError(
-            "TOO_FEW_FRAMES", f"{len(sample)} frames to measure mean and variance, expected thousands; give more speech"
+            "TOO_FEW_FRAMES",
+            f"{len(sample)} frames, expected thousands; in the sample for mean and variance; give more speech",
         )
     if not np.isfinite(sample).all():
         raise BadDataError("NOT_FINITE", "the features hold NaN or infinity; in the sample; check the audio")
