@@ -21,6 +21,7 @@ def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJ
         network=artifact.network,
         train=artifact.train,
         num_clusters=artifact.labels[0].codebook.spec.num_clusters,
+        num_streams=artifact.labels[0].codebook.spec.num_streams,
         codebook=codebook_of(store.path(artifact.labels[0])),
         data=tuple(
             LabelledShards(shards=store.path(item.shards), labels=store.path(item), corpus=item.shards.corpus.name)

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.cost import cost
-from wavlm.specs import CorpusSpec, MixSpec, Recipe
+from wavlm.specs import CorpusSpec, MixSpec, Recipe, name_features
 from wavlm.specs.simulation import SimulationSpec
 from wavlm.specs.yaml import read_recipe
 
@@ -85,8 +85,7 @@ def shipped_recipes() -> str:
         recipe = read_recipe(path)
         estimate = cost(recipe)
         for number, item in enumerate(recipe.iterations):
-            network, train, features = item.network, item.train, item.codebook.features
-            labels = f"layer {features.layer}" if features.type == "hidden" else "MFCC"
+            network, train, labels = item.network, item.train, name_features(item.codebook)
             cells = (
                 f"`{path.stem}`",
                 f"{number + 1}",

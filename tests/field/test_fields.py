@@ -116,7 +116,7 @@ def cases(table: dict[str, object]) -> list[Change]:
         (EffectSpec, {*EFFECT}),
         (ShardSpec, {*SHARDS, "max_rejected", "cut"}),  # a bound, and pauses that made-up noise lacks: see tests/shards
         # See tests/pipeline, tests/labels/test_seeds.py.
-        (CodebookSpec, {*CODEBOOK, "features", "speech", "redo", "refit"}),
+        (CodebookSpec, {*CODEBOOK, "features", "speech", "redo", "refit", "type"}),  # a type has one value
         (MixturesSpec, {*MIXTURES}),
     ],
     ids=lambda value: getattr(value, "__name__", None),

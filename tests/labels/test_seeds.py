@@ -12,8 +12,9 @@ import pytest
 from tests.labels.test_codebook import LOCAL_PLAN, MFCC, spec
 from tests.mini_shards import tones, write_shards
 from wavlm.labels.centroids import Centroids
-from wavlm.labels.codebook import Clustering, build_codebook, cluster
+from wavlm.labels.codebook import build_codebook
 from wavlm.labels.frames import FramesWork, sample_frames
+from wavlm.labels.kmeans import Clustering, cluster
 from wavlm.labels.pools import read_pools
 from wavlm.labels.sampling import draw_utterances
 from wavlm.rng import seed_for

@@ -59,7 +59,12 @@ FREE_FIELDS = {
     "GenericLayout": {"max_left_over_rows", "max_without_row"},  # bounds, above which nothing is made at all
     **{name: {"audio_root", "max_left_over_rows", "max_without_row"} for name in OF_MANIFESTS},  # files there count
     "HuggingfaceLayout": {"max_left_over_rows"},
-    "CodebookSpec": {"speech", "refit"},  # a Codebook holds the shards of these corpora, of the generation to fit on
+    # A Codebook holds the shards of these corpora, of the generation to fit on.
+    **{
+        name: {"speech", "refit"}
+        for name in ("CodebookSpec", "RandomProjectionSpec", "MultiCodebookSpec", "SampledSpec")
+    },
+    "ExternalLabelsSpec": {"file"},  # the digest says which labels
     "MixSpec": {"name"},
     "StartSpec": {"folder", "model"},  # the digest says which weights; a Model holds the model that it starts from
     "HiddenFeatures": {"model"},  # a Codebook holds its teacher

@@ -47,6 +47,7 @@ class TrainJob(BaseModel):
     network: NetworkSpec
     train: TrainSpec
     num_clusters: int
+    num_streams: int = 1  # labels per frame
     codebook: str = ""  # sha256 of the centroids that the labels come from
     data: tuple[LabelledShards, ...]
     mix: MixSpec | None = None

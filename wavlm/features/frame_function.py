@@ -1,4 +1,6 @@
-"""Frame functions: the features that are clustered, 39-d Kaldi MFCC at 100 Hz or a hidden layer of a model at 50 Hz.
+"""Frame functions: the features that labels are made of.
+
+They are 39-d Kaldi MFCC at 100 Hz, log mel energies at 50 Hz, or a hidden layer of a model at 50 Hz.
 
 Frame 2t of the MFCC and frame t of the network are centred on the same sample, 320 t + 200.
 
@@ -9,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from wavlm.features.hidden import PIECE_SAMPLES, HiddenLayers
+from wavlm.features.log_mel import stacked_log_mel
 from wavlm.features.mfcc import MFCC_RATE_HZ, Floats, mfcc, mfcc_batch
-from wavlm.specs import Features, HiddenFeatures
+from wavlm.specs import Features, LogMelFeatures, MfccFeatures
 from wavlm.specs.shapes import FRAME_RATE_HZ
 
 Compute = Callable[[Tensor, Tensor | None], Tensor]
@@ -50,8 +54,10 @@ def frame_function(features: Features, model_dir: Path | None, device: str) -> F
     Raises ValueError if hidden features come without the folder of a model, and UsageError (LAYER_MISSING) if the model
     lacks the layer or the output.
     """
-    if not isinstance(features, HiddenFeatures):
+    if isinstance(features, MfccFeatures):
         return FrameFunction(mfcc_batch, MFCC_RATE_HZ)
+    if isinstance(features, LogMelFeatures):
+        return FrameFunction(partial(stacked_log_mel, stack_frames=features.stack_frames), FRAME_RATE_HZ)
     if model_dir is None:
         raise ValueError(f"features of layer {features.layer} need the folder of a model; got none")
     hidden = HiddenLayers(model_dir, (features.layer,), device, features.output)
@@ -63,8 +69,8 @@ def frame_function(features: Features, model_dir: Path | None, device: str) -> F
 
 
 def label_rate_hz(features: Features) -> int:
-    """Labels per second of audio: 100 for MFCC, 50 for hidden layers."""
-    return FRAME_RATE_HZ if isinstance(features, HiddenFeatures) else MFCC_RATE_HZ
+    """Labels per second of audio: 100 for MFCC, 50 for hidden layers and log mel energies."""
+    return MFCC_RATE_HZ if isinstance(features, MfccFeatures) else FRAME_RATE_HZ
 
 
 def mfcc_at_frame_rate(waveform: Floats) -> Floats:

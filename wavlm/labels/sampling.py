@@ -17,7 +17,7 @@ from wavlm.labels.pools import Pool
 from wavlm.labels.quotas import Integers, Numbers, allot_corpora, allot_utterances
 from wavlm.labels.turns import Turns
 from wavlm.rng import rng_for
-from wavlm.specs import CodebookSpec, Group
+from wavlm.specs import Group, SampledSpec
 from wavlm.specs.sampling import refuse_strangers
 from wavlm.specs.shapes import num_labels
 from wavlm.storage.parquet import lean_memory
@@ -42,7 +42,7 @@ class Drawing:
 
 
 def draw_shares(
-    pools: Sequence[Pool], train: Sequence[Pool], rate_hz: int, num_frames: int, spec: CodebookSpec
+    pools: Sequence[Pool], train: Sequence[Pool], rate_hz: int, num_frames: int, spec: SampledSpec
 ) -> Drawing:
     """`draw_utterances` with the shares of the spec, or those of the hours of `train`.
 
@@ -74,7 +74,7 @@ def sum_groups(pools: Sequence[Pool]) -> Mapping[Group, int]:
 
 
 def draw_utterances(
-    pools: Sequence[Pool], rate_hz: int, num_frames: int, weights: Numbers, spec: CodebookSpec
+    pools: Sequence[Pool], rate_hz: int, num_frames: int, weights: Numbers, spec: SampledSpec
 ) -> Drawing:
     """Which utterances give how many frames to a sample of `num_frames`. weights (pools,): the share of each pool.
 
@@ -91,7 +91,7 @@ def draw_utterances(
 
 
 def _draw_pool(
-    pool: Pool, number: int, quota: int, rate_hz: int, spec: CodebookSpec
+    pool: Pool, number: int, quota: int, rate_hz: int, spec: SampledSpec
 ) -> tuple[Integers, Integers, Integers, Integers, Integers]:
     """The utterances of one pool that give frames: the columns of a drawing."""
     with lean_memory():
@@ -99,7 +99,7 @@ def _draw_pool(
 
 
 def _draw(
-    pool: Pool, number: int, quota: int, rate_hz: int, spec: CodebookSpec
+    pool: Pool, number: int, quota: int, rate_hz: int, spec: SampledSpec
 ) -> tuple[Integers, Integers, Integers, Integers, Integers]:
     speakers = pool.read_speakers()
     turns = Turns(speakers, rng_for(spec.seed, "sample", number))

@@ -5,7 +5,7 @@ copies these few bytes and gives a `Batch`: the float32 waveforms and the mask a
 
 A batch is one micro-batch. All its crops have the same length, so nothing is padded.
 
-Legend: B utterances, N samples, F frames.
+Legend: B utterances, N samples, F frames. Labels of C > 1 streams have an axis more: (B, F, C).
 """
 
 from __future__ import annotations

@@ -114,9 +114,10 @@ class LabelledUtterances:
         return True
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
-        """Labels (B, F) of each of these utterances, from its first frame on."""
+        """Labels (B, F) of each of these utterances, from its first frame on; of C > 1 streams (B, F, C)."""
         corpora, rows = (self._index.columns[name][numbers].tolist() for name in ("corpus", "row"))
-        labels = np.empty((len(numbers), frames), np.uint16)
+        streams = (self._labels.num_streams,) if self._labels.num_streams > 1 else ()
+        labels = np.empty((len(numbers), frames, *streams), np.uint16)
         locations = zip(corpora, rows, first_frames, strict=True)
         for number, (corpus, row, first) in enumerate(locations):
             labels[number] = self._labels.of(corpus, row)[first : first + frames]

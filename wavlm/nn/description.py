@@ -40,6 +40,7 @@ class NetworkFile(BaseModel):
 
     network: NetworkSpec
     num_clusters: int = Field(ge=1)
+    num_streams: int = Field(default=1, ge=1)  # of labels, each with a head of its own
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class Labelling:
 
     num_clusters: int
     codebook: str | None  # sha256 of the centroids; None: they are not there yet
+    num_streams: int = 1
 
 
 def check_start(folder: Path, network: NetworkSpec, labelling: Labelling) -> StartHead:
@@ -67,7 +68,8 @@ def check_start(folder: Path, network: NetworkSpec, labelling: Labelling) -> Sta
         )
     found, header = read_network(folder), read_header(folder / WEIGHTS_FILE)
     _require_sizes(found, header.num_numbers, folder)
-    fits = header.has_head and found.num_clusters == labelling.num_clusters
+    sizes = (found.num_clusters, found.num_streams)
+    fits = header.has_head and sizes == (labelling.num_clusters, labelling.num_streams)
     is_kept = fits and bool(header.codebook) and header.codebook == labelling.codebook
     if differing := differences(found.network, network, with_head=is_kept):
         raise UsageError(
@@ -86,6 +88,8 @@ def _explain(found: NetworkFile, header: WeightsHeader, labelling: Labelling) ->
         return f"the weights have none, the recipe has {wanted} clusters"
     if found.num_clusters != wanted:
         return f"the weights have one for {found.num_clusters} clusters, the recipe has {wanted}"
+    if found.num_streams != labelling.num_streams:
+        return f"the weights have heads for {found.num_streams} streams, the recipe has {labelling.num_streams}"
     if not header.codebook:
         which = "but nothing says of which codebook"
     elif labelling.codebook is None:

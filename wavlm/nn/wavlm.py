@@ -27,7 +27,7 @@ class PretrainBatch(Protocol):
     @property
     def waveforms(self) -> Tensor: ...  # (B, N)
     @property
-    def labels(self) -> Tensor: ...  # (B, F) int64 cluster numbers
+    def labels(self) -> Tensor: ...  # (B, F) int64 cluster numbers; of L > 1 streams (B, F, L)
     @property
     def mask(self) -> Tensor: ...  # (B, F) bool
 
@@ -38,10 +38,12 @@ class WavLM(nn.Module):
     Initial weights are drawn from torch's default generator: seed it before building a network.
     """
 
-    def __init__(self, network: NetworkSpec, num_clusters: int, attend: Attention | None = None) -> None:
+    def __init__(
+        self, network: NetworkSpec, num_clusters: int, attend: Attention | None = None, num_streams: int = 1
+    ) -> None:
         super().__init__()
         self.network = network
-        self.num_clusters = num_clusters
+        self.num_clusters, self.num_streams = num_clusters, num_streams
         self.fresh_head = False  # True: read from a release without a head, so this one is untrained
         self.codebook = ""  # sha256 of the centroids whose labels the head predicts; empty: not known
         channels = network.conv_layers[-1].channels
@@ -51,7 +53,7 @@ class WavLM(nn.Module):
         self.input_dropout = nn.Dropout(network.input_dropout)
         self.mask_embedding = nn.Parameter(torch.rand(network.width))
         self.encoder = Encoder(network, attend or default_attention())
-        self.head = Head(network, num_clusters)
+        self.head = Head(network, num_clusters, num_streams)
 
     def hidden_states(
         self,
@@ -145,9 +147,10 @@ class WavLM(nn.Module):
             len(batch.waveforms),
             num_frames(batch.waveforms.shape[1], self.network.conv_layers),
         )
-        if not shape == mask.shape == labels.shape:
+        of_labels = (*shape, self.num_streams) if self.num_streams > 1 else shape
+        if mask.shape != shape or labels.shape != of_labels:
             raise ValueError(
-                f"labels {tuple(labels.shape)} and mask {tuple(mask.shape)} must be "
+                f"labels {tuple(labels.shape)} and mask {tuple(mask.shape)} must be {of_labels} and "
                 f"(utterances, frames) = {shape}, for waveforms {tuple(batch.waveforms.shape)}"
             )
         x, penalty = self.embed_masked(batch.waveforms, mask)
@@ -176,7 +179,7 @@ class WavLM(nn.Module):
         """
         row_indices, counted = select_rows(mask.flatten(), num_rows)
         frames = self.encoder.final(last).flatten(0, 1)[row_indices]
-        found: Predictions = self.head(frames, labels.flatten()[row_indices], temperature)
+        found: Predictions = self.head(frames, labels.flatten(0, 1)[row_indices], temperature)
         return found.over(counted)
 
     def predict_all(
@@ -184,7 +187,7 @@ class WavLM(nn.Module):
     ) -> tuple[FrameSums, FrameSums]:
         """Sums over the masked frames, and over the unmasked ones."""
         frames = self.encoder.final(last).flatten(0, 1)
-        found: Predictions = self.head(frames, labels.flatten(), temperature)
+        found: Predictions = self.head(frames, labels.flatten(0, 1), temperature)
         return found.over(mask.flatten()), found.over(~mask.flatten())
 
     def _project(self, features: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from wavlm.specs import (
     CorpusSpec,
     EvaluationSpec,
     FinetuneSpec,
+    LabelSource,
     MixSpec,
     MixturesSpec,
     ModelSpec,
@@ -27,6 +28,7 @@ from wavlm.specs import (
     ShardSpec,
     StartSpec,
     TrainSpec,
+    name_features,
 )
 from wavlm.specs.tasks import WritesTexts
 
@@ -94,18 +96,20 @@ class ImportedModel(Artifact):
 @dataclass(frozen=True)
 class Codebook(Artifact):
     kind: ClassVar[str] = "codebook"
-    files = ("codebook.json", "centroids.npy", "centroids.faiss")
+    # Of k-means the centroids, of other codebooks the quantizer, of labels that others made these.
+    files = ("codebook.json", "centroids.npy", "centroids.faiss", "quantizer.npz", "labels.parquet")
     format: ClassVar[int] = 2  # 2: a share per corpus, and few frames of each of many utterances
-    spec: CodebookSpec
-    shards: tuple[Shards, ...]  # what k-means is fitted on
+    spec: LabelSource
+    shards: tuple[Shards, ...]  # what it is fitted on; none for labels that others made
     teacher: Teacher | None = None
 
     @property
     def name(self) -> str:
-        features = self.spec.features
-        source = features.type if features.type == "mfcc" else f"layer{features.layer}"
+        source = name_features(self.spec).lower().replace(" ", "")
         of = f"{self.teacher.name}-" if isinstance(self.teacher, ImportedModel) else ""
-        return f"{of}{source}-k{self.spec.num_clusters}"
+        streams = f"{self.spec.num_streams}x" if self.spec.num_streams > 1 else ""
+        kind = "" if isinstance(self.spec, CodebookSpec) else f"{self.spec.type.replace('_', '-')}-"
+        return f"{of}{kind}{source}-k{streams}{self.spec.num_clusters}"
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def _numbers(model: Model, store: Store) -> dict[str, float | int | str]:
     found: dict[str, float | int | str] = {}
     if quality := label_quality_of(model.labels, store):
         found["labels"] = f"{quality.features}, K={quality.num_clusters}"
-        origin = "from MFCC" if quality.features == "MFCC" else "by its teacher"
+        origin = "by its teacher" if quality.features.startswith("layer") else f"from {quality.features}"
         found[f"PNMI of the labels, made {origin}"] = round(quality.pnmi, 4)
     found |= _starts(model, store)
     if training := read_training_results(store.path(model)):

@@ -48,7 +48,16 @@ from wavlm.pipeline.plan import models, plan, scores_of
 from wavlm.pipeline.stage_cost import Cost, StageCost
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
-from wavlm.specs import CodebookSpec, NetworkSpec, Recipe
+from wavlm.specs import (
+    CodebookSpec,
+    ExternalLabelsSpec,
+    LabelSource,
+    MfccFeatures,
+    MultiCodebookSpec,
+    NetworkSpec,
+    Recipe,
+    hidden_features,
+)
 from wavlm.specs.shapes import BACKWARD_FACTOR, FRAME_RATE_HZ, forward_flops, num_parameters
 
 FLAC_BYTES_PER_SECOND = 18_900  # measured: 16 kHz 16-bit read speech
@@ -97,7 +106,10 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         download_gigabytes=add(download_bytes(item.corpus.spec) for item in shards) * 1e-9,
         left_to_download_gigabytes=add(left_to_download(item, store) for item in shards if item.corpus in left) * 1e-9,
         unknown_hours=tuple(item.corpus.name for item in shards if hours[item].unknown),
-        parameters=tuple(num_parameters(item.network, item.codebook.num_clusters) for item in recipe.iterations),
+        parameters=tuple(
+            num_parameters(item.network, item.codebook.num_clusters, item.codebook.num_streams)
+            for item in recipe.iterations
+        ),
         epochs=tuple(epochs),
         stages=tuple(stages),
         freed_gigabytes=_freed(recipe, shards, models(artifacts)),
@@ -139,35 +151,53 @@ def _labels(
 ) -> StageCost:
     """The labels that no earlier iteration has made."""
     teacher = model.codebook.teacher if model.codebook else None
-    per_second = LABEL_BYTES_PER_SECOND / 1e9 * (1 if teacher else 2)
+    per_second = LABEL_BYTES_PER_SECOND / 1e9 * _labels_per_frame(model.codebook)
     sizes = {item: hours[item.shards] * (3600 * per_second) for item in labels}
     seconds = add(hours[item.shards] for item in labels) * 3600
     disk, left_disk = add(sizes.values()), _left(_to_make(sizes, store), left)
-    if model.codebook is None or teacher is None or model.codebook.spec.features.type == "mfcc":
+    if model.codebook is None or teacher is None or (hidden := hidden_features(model.codebook.spec)) is None:
         core_hours = seconds * (1 / MFCC_LABELS_RATE / 3600)
         return StageCost(model.iteration, "labels", core_hours, disk, left_disk)
     network = teacher_network(model.codebook, store)
-    layer = model.codebook.spec.features.layer
-    petaflops = seconds * (forward_flops(network, 15.0, layer) / 1e15) if network else UNKNOWN
+    petaflops = seconds * (forward_flops(network, 15.0, hidden.layer) / 1e15) if network else UNKNOWN
     core_hours = seconds * (1 / DECODE_RATE / 3600)
     return StageCost(model.iteration, "labels", core_hours, disk, left_disk, petaflops=petaflops)
 
 
-def sample_seconds(spec: CodebookSpec) -> float:
+def _labels_per_frame(codebook: Codebook | None) -> int:
+    """Labels per frame of the network: of MFCC there are two, of several streams one of each."""
+    if codebook is None:
+        return 0
+    return (2 if codebook.spec.features == MfccFeatures(type="mfcc") else 1) * codebook.spec.num_streams
+
+
+def sample_seconds(spec: LabelSource) -> float:
     """Audio that the sample of a codebook is taken from, if there is enough."""
-    return LENGTH_SECONDS * spec.sample_frames_per_cluster * spec.num_clusters / spec.frames_per_utterance
+    if isinstance(spec, ExternalLabelsSpec):
+        return 0.0
+    return LENGTH_SECONDS * spec.sample_frames / spec.frames_per_utterance
+
+
+def _fitting_hours(spec: LabelSource, network: NetworkSpec | None) -> float:
+    """Core hours of k-means, or of a fit of several codebooks, whose encoding compares frames with centres as often."""
+    match spec:
+        case CodebookSpec():
+            return _clustering_hours(spec.sample_frames, spec.num_clusters, network, spec.iterations * spec.redo)
+        case MultiCodebookSpec():
+            return _clustering_hours(spec.sample_frames, spec.num_clusters * spec.num_streams, network, spec.iterations)
+        case _:
+            return 0.0
 
 
 def _codebook(iteration: int, codebook: Codebook, store: Store | None) -> StageCost:
-    """The features of the sample, and k-means on them."""
+    """The features of the sample, and what is fitted on them."""
     spec, seconds = codebook.spec, sample_seconds(codebook.spec)
     network = teacher_network(codebook, store) if codebook.teacher else None
-    clustering = _clustering_hours(
-        spec.sample_frames_per_cluster * spec.num_clusters, spec.num_clusters, network, spec.iterations * spec.redo
-    )
-    if codebook.teacher is None or spec.features.type == "mfcc":
+    clustering = _fitting_hours(spec, network)
+    hidden = hidden_features(spec)
+    if codebook.teacher is None or hidden is None:
         return StageCost(iteration, "codebook", Sum(seconds / MFCC_LABELS_RATE / 3600 + clustering))
-    flops = seconds * forward_flops(network, LENGTH_SECONDS, spec.features.layer) if network else 0.0
+    flops = seconds * forward_flops(network, LENGTH_SECONDS, hidden.layer) if network else 0.0
     petaflops = Sum(flops / 1e15) if network else UNKNOWN
     return StageCost(iteration, "codebook", Sum(seconds / DECODE_RATE / 3600 + clustering), petaflops=petaflops)
 
@@ -206,7 +236,10 @@ def _snapshot_gigabytes(model: Model) -> float:
 
 
 def _parameters(model: Model) -> int:
-    return num_parameters(model.network, model.codebook.spec.num_clusters if model.codebook else 0)
+    spec = model.codebook.spec if model.codebook else None
+    return (
+        num_parameters(model.network, spec.num_clusters, spec.num_streams) if spec else num_parameters(model.network, 0)
+    )
 
 
 def _pretrain(model: Model, hours: dict[Shards, Sum], left: frozenset[Artifact]) -> StageCost:

@@ -19,7 +19,7 @@ from wavlm.pipeline.evaluation_cost import network_of
 from wavlm.pipeline.finetune_cost import flops_of, network_of_system, seconds_of
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.store import Store
-from wavlm.specs import SAMPLE_RATE_HZ, NetworkSpec
+from wavlm.specs import SAMPLE_RATE_HZ, NetworkSpec, hidden_features
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
 
 REFERENCE_FLOPS = CORE_FLOPS  # of one core of the machine on which the rates of steps were measured, in the same crop
@@ -108,11 +108,11 @@ def _state_seconds(artifact: Evaluation, flops: float, store: Store) -> float:
 
 def _feature_seconds(codebook: Codebook, seconds: float, flops: float, store: Store) -> float:
     """What one core needs for the features of so much audio; of a teacher that is not known yet 0."""
-    features = codebook.spec.features
-    if codebook.teacher is None or features.type == "mfcc":
+    hidden = hidden_features(codebook.spec)
+    if codebook.teacher is None or hidden is None:
         return seconds * (1 / DECODE_RATE + 1 / MFCC_RATE) * REFERENCE_FLOPS / flops
     network = teacher_network(codebook, store)
-    return seconds * forward_flops(network, LENGTH_SECONDS, features.layer) / flops if network else 0.0
+    return seconds * forward_flops(network, LENGTH_SECONDS, hidden.layer) / flops if network else 0.0
 
 
 def _seconds_of(shards: Shards, store: Store) -> float:

@@ -90,7 +90,14 @@ def _imported(artifact: ImportedModel, store: Store) -> Iterator[str]:
 def _codebook(artifact: Codebook, store: Store) -> Iterator[str]:
     facts = store.facts(artifact, CodebookFacts)
     fit = facts.valid or facts.train
-    yield f"{facts.num_clusters} clusters of {facts.num_channels} channels, {facts.train.num_frames} frames"
+    streams = f"{facts.num_streams} x " if facts.num_streams > 1 else ""
+    if facts.features is None:
+        yield f"{streams}{facts.num_clusters} classes, {facts.train.num_frames} frames"
+        yield f"{fit.used_clusters} used, perplexity {fit.perplexity:.1f}"
+        return
+    yield f"{streams}{facts.num_clusters} clusters of {facts.num_channels} channels, {facts.train.num_frames} frames"
+    if facts.stream_errors:
+        yield f"error by codebook: {', '.join(f'{error:.3f}' for error in facts.stream_errors)} of the variance"
     yield f"{fit.used_clusters} used, perplexity {fit.perplexity:.1f}, {fit.inertia_per_frame:.4g} inertia per frame"
 
 
@@ -99,7 +106,8 @@ def _labels(artifact: Labels, store: Store) -> Iterator[str]:
     yield f"{facts.num_labels} labels of {facts.num_utterances} utterances"
     yield f"{facts.used_clusters} of {facts.num_clusters} clusters used, entropy {facts.entropy_bits:.2f} bits"
     if quality := facts.quality:
-        yield f"PNMI {quality.pnmi:.3f}, phone purity {quality.phone_purity:.3f}"
+        joint = f", of all {facts.num_streams} streams {facts.joint_pnmi:.3f}" if facts.joint_pnmi is not None else ""
+        yield f"PNMI {quality.pnmi:.3f}{joint}, phone purity {quality.phone_purity:.3f}"
     else:
         yield "quality unknown: no phones"
 

@@ -29,14 +29,16 @@ from wavlm.pipeline.artifacts import (
 from wavlm.pipeline.stages import EVALUATE, StageName, kinds_of
 from wavlm.specs import (
     BaselineSpec,
-    CodebookSpec,
     CorpusSpec,
     IterationSpec,
+    LabelSource,
     MixSpec,
     NetworkSpec,
     Recipe,
+    SampledSpec,
     ShardSpec,
     StartSpec,
+    hidden_features,
 )
 from wavlm.specs.lookup import suggest
 
@@ -229,8 +231,8 @@ def _collect_sources(recipe: Recipe) -> _Sources:
 
 def used_models(recipe: Recipe) -> list[ImportedModel]:
     """The models from elsewhere that iterations name."""
-    features = [iteration.codebook.features for iteration in recipe.iterations]
-    teachers = {item.model for item in features if item.type == "hidden"}
+    hidden = [hidden_features(iteration.codebook) for iteration in recipe.iterations]
+    teachers = {item.model for item in hidden if item}
     used = teachers | {iteration.start.model for iteration in recipe.iterations if iteration.start}
     used |= {item.called for item in evaluated_models(recipe)}
     used |= {item.model for item in recipe.finetune if item.baseline is None}
@@ -238,10 +240,10 @@ def used_models(recipe: Recipe) -> list[ImportedModel]:
 
 
 def _teacher(recipe: Recipe, number: int, before: Model | None) -> Teacher | None:
-    features = recipe.iterations[number - 1].codebook.features
-    if features.type == "mfcc":
+    hidden = hidden_features(recipe.iterations[number - 1].codebook)
+    if hidden is None:
         return None
-    return before if features.model is None else ImportedModel(recipe.models[features.model], features.model)
+    return before if hidden.model is None else ImportedModel(recipe.models[hidden.model], hidden.model)
 
 
 def _start(recipe: Recipe, start: StartSpec | None) -> StartSpec | ImportedModel | None:
@@ -254,7 +256,8 @@ def _model(recipe: Recipe, number: int, sources: _Sources, before: Model | None)
     iteration = recipe.iterations[number - 1]
     shards = _select_speech(iteration.speech, sources.speech)
     fitted_on = _order_speech(iteration.codebook.speech, sources.speech) or shards
-    fitted_on = tuple(_find_fitted(item, iteration.codebook) for item in fitted_on)
+    is_fitted = isinstance(iteration.codebook, SampledSpec)
+    fitted_on = tuple(_find_fitted(item, iteration.codebook) for item in fitted_on) if is_fitted else ()
     codebook = Codebook(iteration.codebook, fitted_on, _teacher(recipe, number, before))
     noise, rooms = sources.of_mix(iteration.mix)
     return Model(
@@ -270,7 +273,7 @@ def _model(recipe: Recipe, number: int, sources: _Sources, before: Model | None)
     )
 
 
-def _find_fitted(shards: Shards, spec: CodebookSpec) -> Shards:
+def _find_fitted(shards: Shards, spec: LabelSource) -> Shards:
     """The shards of the generation that a codebook is fitted on. It follows from the list of generations alone."""
     source = shards.corpus.spec.folder
     if source is None:

@@ -15,6 +15,7 @@ from wavlm.pipeline.artifacts import Labels, Model, Scores, Shards
 from wavlm.pipeline.curves import Curve, read_curves
 from wavlm.pipeline.parts import PartFigures
 from wavlm.pipeline.store import Store
+from wavlm.specs import name_features
 from wavlm.storage.facts import Facts
 from wavlm.train.facts import TRAINING_FILE, read_training
 
@@ -96,9 +97,8 @@ def label_quality_of(labels: Sequence[Labels], store: Store) -> LabelQuality | N
         return None
     frames = sum(quality.num_frames for _, quality in known)
     codebook = labels[0].codebook
-    features = codebook.spec.features
     return LabelQuality(
-        features="MFCC" if features.type == "mfcc" else f"layer {features.layer}",
+        features=name_features(codebook.spec),
         num_clusters=codebook.spec.num_clusters,
         pnmi=sum(quality.pnmi * quality.num_frames for _, quality in known) / frames,
         phone_purity=sum(quality.phone_purity * quality.num_frames for _, quality in known) / frames,

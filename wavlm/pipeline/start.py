@@ -33,7 +33,7 @@ def weights_of(start: StartSpec | ImportedModel, store: Store) -> Weights:
 def labelling_of(codebook: Codebook, store: Store) -> Labelling:
     """The labels of a codebook; whose centroids they are only if it is complete."""
     sha256 = store.facts(codebook, CodebookFacts).sha256 if store.is_complete(codebook) else None
-    return Labelling(codebook.spec.num_clusters, sha256)
+    return Labelling(codebook.spec.num_clusters, sha256, codebook.spec.num_streams)
 
 
 def expect_head(model: Model, store: Store) -> StartHead | None:

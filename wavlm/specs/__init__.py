@@ -22,18 +22,20 @@ from wavlm.specs.base import (
 )
 from wavlm.specs.corpora import CorpusSpec, HoldOut
 from wavlm.specs.evaluation import BaselineSpec, EvaluationSpec, SuiteSpec
+from wavlm.specs.features import Features, HiddenFeatures, LogMelFeatures, MfccFeatures
 from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.gate import GateSpec
 from wavlm.specs.iteration import IterationSpec
-from wavlm.specs.labelling import (
-    CodebookSpec,
-    Features,
-    HiddenFeatures,
-    MfccFeatures,
-    RefitSpec,
-    ScoresSpec,
-    ShardSpec,
+from wavlm.specs.label_sources import (
+    ExternalLabelsSpec,
+    FittedSource,
+    LabelSource,
+    MultiCodebookSpec,
+    RandomProjectionSpec,
+    hidden_features,
+    name_features,
 )
+from wavlm.specs.labelling import CodebookSpec, RefitSpec, SampledSpec, ScoresSpec, ShardSpec
 from wavlm.specs.layouts import Layout
 from wavlm.specs.made import MadeSource
 from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
@@ -63,8 +65,10 @@ __all__ = [
     "EffectName",
     "EffectSpec",
     "EvaluationSpec",
+    "ExternalLabelsSpec",
     "Features",
     "FinetuneSpec",
+    "FittedSource",
     "FolderSource",
     "GateSpec",
     "Group",
@@ -72,7 +76,9 @@ __all__ = [
     "HoldOut",
     "HttpsSource",
     "IterationSpec",
+    "LabelSource",
     "Layout",
+    "LogMelFeatures",
     "MadeSource",
     "MaskSpec",
     "MaskedPrediction",
@@ -85,6 +91,7 @@ __all__ = [
     "ModelSource",
     "ModelSpec",
     "ModelVersion",
+    "MultiCodebookSpec",
     "Name",
     "Natural",
     "NetworkSpec",
@@ -92,8 +99,10 @@ __all__ = [
     "Objective",
     "Positive",
     "Probability",
+    "RandomProjectionSpec",
     "Recipe",
     "RefitSpec",
+    "SampledSpec",
     "SamplingSpec",
     "ScoresSpec",
     "Sha256",
@@ -103,5 +112,7 @@ __all__ = [
     "StartSpec",
     "SuiteSpec",
     "TrainSpec",
+    "hidden_features",
+    "name_features",
     "paper_conv_layers",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wavlm.specs.base import Name, Spec
-from wavlm.specs.labelling import CodebookSpec
+from wavlm.specs.label_sources import LabelSource
 from wavlm.specs.mixing import MixSpec
 from wavlm.specs.network import NetworkSpec
 from wavlm.specs.start import StartSpec
@@ -13,10 +13,12 @@ from wavlm.specs.training import TrainSpec
 class IterationSpec(Spec):
     """One iteration: cluster features to get labels, then train a model to predict them."""
 
-    codebook: CodebookSpec
-    """Where the labels come from.
+    codebook: LabelSource
+    """Where the labels come from. What has no `type` is k-means.
 
     Source: docs/algorithm.md 11.
+    Change: `type: random_projection` needs no clustering, `multi_codebook` gives several labels per frame, `external`
+    takes those of a file.
     """
 
     network: NetworkSpec

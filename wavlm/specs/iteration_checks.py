@@ -9,6 +9,7 @@ from wavlm.specs.base import FieldError
 from wavlm.specs.corpora import CorpusSpec
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.iteration import IterationSpec
+from wavlm.specs.label_sources import hidden_features
 from wavlm.specs.labelling import ScoresSpec
 from wavlm.specs.lookup import suggest
 from wavlm.specs.models import ModelSpec
@@ -51,10 +52,10 @@ def check_different(recipe: Checked) -> None:
     """
     seen: dict[str, int] = {}
     for number, iteration in enumerate(recipe.iterations, 1):
-        features, start = iteration.codebook.features, iteration.start
-        if features.type == "hidden" and features.model is None:
+        hidden, start = hidden_features(iteration.codebook), iteration.start
+        if hidden and hidden.model is None:
             continue
-        named = (features.model if features.type == "hidden" else None, start and start.model)
+        named = (hidden and hidden.model, start and start.model)
         names = (corpus.name for corpus in recipe.speech)
         speech = tuple(name for name in names if not iteration.speech or name in iteration.speech)
         same = iteration.model_copy(update={"speech": ()})
@@ -72,12 +73,12 @@ def check_layers(recipe: Checked) -> None:
     """Check layer numbers before anything is trained: a layer must exist in the model that it is taken from."""
     before: NetworkSpec | None = None
     for number, iteration in enumerate(recipe.iterations, 1):
-        features, teacher, whose = iteration.codebook.features, before, f"the model of iteration {number - 1}"
-        if features.type == "hidden" and features.model is not None:
-            teacher, whose = recipe.models[features.model].network, f"the model {features.model}"
-        if features.type == "hidden" and teacher and features.layer > teacher.num_layers:
+        hidden, teacher, whose = hidden_features(iteration.codebook), before, f"the model of iteration {number - 1}"
+        if hidden and hidden.model is not None:
+            teacher, whose = recipe.models[hidden.model].network, f"the model {hidden.model}"
+        if hidden and teacher and hidden.layer > teacher.num_layers:
             raise FieldError(
-                f"iteration {number} clusters layer {features.layer}, but {whose} has {teacher.num_layers} layers",
+                f"iteration {number} clusters layer {hidden.layer}, but {whose} has {teacher.num_layers} layers",
                 *("iterations", number - 1, "codebook", "features", "layer"),
             )
         before = iteration.network
@@ -115,9 +116,9 @@ def _check_iteration(recipe: Checked, place: int, iteration: IterationSpec) -> N
 
 def _check_models(recipe: Checked, iteration: IterationSpec, *at: str | int, is_first: bool) -> None:
     """Check that the models that an iteration names are among the recipe's."""
-    features, start = iteration.codebook.features, iteration.start
-    teacher = features.model if features.type == "hidden" else None
-    if is_first and features.type == "hidden" and teacher is None:
+    hidden, start = hidden_features(iteration.codebook), iteration.start
+    teacher = hidden and hidden.model
+    if is_first and hidden and teacher is None:
         raise FieldError(
             "iteration 1 has no previous model whose layer could be clustered: name one of the recipe's models, "
             "as in features: {type: hidden, model: base, layer: 9}",

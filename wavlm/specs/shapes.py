@@ -82,8 +82,8 @@ def forward_flops(network: NetworkSpec, seconds: float, num_layers: int | None =
     return flops + layers * per_frame * FRAME_RATE_HZ
 
 
-def num_parameters(network: NetworkSpec, num_clusters: int) -> int:
-    """Number of trainable parameters, with those of the pre-training head."""
+def num_parameters(network: NetworkSpec, num_clusters: int, num_streams: int = 1) -> int:
+    """Number of trainable parameters, with those of the pre-training heads, one per stream of labels."""
     width, ffn, heads = network.width, network.ffn_width, network.num_heads
     channels_in, total = 1, 0
     for number, layer in enumerate(network.conv_layers):
@@ -99,4 +99,4 @@ def num_parameters(network: NetworkSpec, num_clusters: int) -> int:
         total += network.num_buckets * heads
     rows = num_clusters + network.special_symbols
     head = (width + 1) * network.projection_width + rows * network.projection_width
-    return total + network.num_layers * per_layer + head
+    return total + network.num_layers * per_layer + num_streams * head

@@ -283,7 +283,9 @@ def _finish(run: Run, progress: TrainingProgress) -> None:
 
 
 def _write_model(run: Run, weights: Mapping[str, Tensor], facts: TrainingFacts) -> None:
-    content = NetworkFile(network=run.network.network, num_clusters=run.network.num_clusters)
+    network = run.network
+    sizes = {"num_clusters": network.num_clusters, "num_streams": network.num_streams}
+    content = NetworkFile(network=network.network, **sizes)
     model = network_from(content, weights, where=run.job.out)
     model.codebook = run.job.codebook
     save_model(model, run.job.out)

@@ -43,7 +43,7 @@ class Objective(Protocol):
     def unpack(self, numbers: Mapping[str, float]) -> Sums:
         """The sums among numbers by name."""
 
-    def validation(self, num_clusters: int, device: torch.device) -> Validation:
+    def validation(self, num_clusters: int, device: torch.device, num_streams: int = 1) -> Validation:
         """An empty measurement of held-out speech."""
 
 

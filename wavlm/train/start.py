@@ -25,11 +25,11 @@ def build_network(job: TrainJob) -> tuple[WavLM, Head]:
     Raises UsageError or BadDataError if the model to start from is of another network, damaged, or other bytes than the
     recipe says.
     """
-    random = WavLM(job.network, job.num_clusters)
+    random = WavLM(job.network, job.num_clusters, num_streams=job.num_streams)
     if job.start is None:
         return random, "random"
     path = job.start.folder / WEIGHTS_FILE
-    head = check_start(job.start.folder, job.network, Labelling(job.num_clusters, job.codebook))
+    head = check_start(job.start.folder, job.network, Labelling(job.num_clusters, job.codebook, job.num_streams))
     if (found := sha256_of(path)) != job.start.sha256:
         raise ModelFileError(f"found sha256 {found}, the recipe expects {job.start.sha256}; at {path}")
     weights = read_weights(path)
@@ -37,5 +37,5 @@ def build_network(job: TrainJob) -> tuple[WavLM, Head]:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(HEAD_PREFIX)}
         weights |= {name: tensor for name, tensor in random.state_dict().items() if name.startswith(HEAD_PREFIX)}
     log.info("starting from %s; %s", path, head)
-    content = NetworkFile(network=job.network, num_clusters=job.num_clusters)
+    content = NetworkFile(network=job.network, num_clusters=job.num_clusters, num_streams=job.num_streams)
     return network_from(content, weights, where=path).train(), "kept" if head.is_kept else "fresh"

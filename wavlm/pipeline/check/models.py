@@ -9,7 +9,7 @@ from wavlm.pipeline.amounts import add, hours_of
 from wavlm.pipeline.artifacts import Codebook, Finetune, Model
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.mixed import expect_alone
-from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs import SAMPLE_RATE_HZ, name_features
 from wavlm.specs.shapes import FRAME_RATE_HZ, find_frames_mismatch, num_frames, samples_of
 
 MFCC_RATE_HZ = 100
@@ -71,8 +71,10 @@ def check_crops(wanted: Wanted) -> Iterator[Finding]:
 def check_sample(wanted: Wanted) -> Iterator[Finding]:
     """A codebook has at least one frame per cluster, as far as the hours of its speech are known."""
     for codebook in wanted.of(Codebook):
+        if not codebook.shards or codebook.spec.type == "random_projection":
+            continue
         hours = add(hours_of(item, wanted.store) for item in codebook.shards)
-        rate_hz = FRAME_RATE_HZ if codebook.spec.features.type == "hidden" else MFCC_RATE_HZ
+        rate_hz = MFCC_RATE_HZ if name_features(codebook.spec) == "MFCC" else FRAME_RATE_HZ
         frames, clusters = round(hours.known * 3600 * rate_hz), codebook.spec.num_clusters
         if not hours.unknown and frames < clusters:
             yield BadDataError(
