@@ -56,8 +56,8 @@ def origins_of(model: Model, store: Store) -> tuple[Origin, ...]:
     found = [
         shards.corpus.spec
         for item in _models(model)
-        for labels in item.labels
-        for shards in (*labels.codebook.shards, labels.shards, *item.noise, *item.rooms)
+        for speech in item.shards
+        for shards in (*(item.codebook.shards if item.codebook else ()), speech, *item.noise, *item.rooms)
     ]
     origins = [Origin.model_validate(spec, from_attributes=True, strict=False) for spec in found]
     for imported in _imported(model):
