@@ -58,13 +58,17 @@ class Contest:
         """The gain of the model over the champion; a text that says why there is none."""
         if metric == PROBE_METRIC or metric in ABX_METRICS:
             return self._measure_probe(metric)
-        if ungated := explain_ungated(metric, self.model.train.objective):
-            return ungated
-        if metric in WHOLE:
-            return f"{metric} is of all held-out speech together, so it has no interval; probe/pnmi has one"
         if is_of_task(metric):
             return measure_task(metric, self.model, self.champion_keys, self.recipe, self.store, self.confidence)
-        return self._measure_loss(metric) if metric in _QUOTIENTS else f"{metric} is no figure of a model itself"
+        return self._explain_unmeasured(metric) or self._measure_loss(metric)
+
+    def _explain_unmeasured(self, metric: str) -> str:
+        """Why a validation metric is not measured anew; empty if it is."""
+        if metric in WHOLE:
+            return f"{metric} is of all held-out speech together, so it has no interval; probe/pnmi has one"
+        if metric not in _QUOTIENTS:
+            return f"{metric} is no figure of a model itself"
+        return explain_ungated(metric, self.model.train.objective)
 
     @property
     def _folders(self) -> tuple[Path, Path]:

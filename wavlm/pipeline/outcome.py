@@ -84,7 +84,8 @@ def _imported(artifact: ImportedModel, store: Store) -> Iterator[str]:
     facts = store.facts(artifact, ModelFacts)
     yield f"{facts.num_layers} layers of width {facts.width}, {facts.parameters / 1e6:,.1f} M parameters"
     yield f"from {describe_source(artifact)} ({facts.layout} layout)"
-    yield f"head for {facts.num_clusters} clusters" if facts.has_head else "no head"
+    head = f"head for {facts.num_clusters} clusters" if facts.num_clusters else "head with a quantiser"
+    yield head if facts.has_head else "no head"
 
 
 def _codebook(artifact: Codebook, store: Store) -> Iterator[str]:

@@ -128,7 +128,7 @@ def explain_ungated(metric: str, objective: Objective) -> str:
         return (
             f"{metric} is best where a {objective.type} objective learns nothing; expected one of {listed}, probe/..."
         )
-    return f"a {objective.type} objective has no {metric}; expected one of {listed}, probe/..."
+    return f"a {objective.type} objective has no {metric}; expected {listed} or probe/..."
 
 
 def explain_unmeasured(metric: str, suite: SuiteSpec | None) -> str:
