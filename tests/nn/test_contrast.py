@@ -112,11 +112,7 @@ def in_transformers(model: WavLM) -> Wav2Vec2ForPreTraining:
 
 @pytest.fixture(name="noise")
 def _noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same Gumbel noise (B, F, G, V) in both implementations.
-
-    transformers adds and subtracts the soft choice in fp32, so frames of one code get vectors that differ by a
-    rounding, and some equal negatives are not seen as equal. Here its choice is exactly one entry, as ours is.
-    """
+    """The same Gumbel noise (B, F, G, V) in both implementations."""
     size = (ROWS, FRAMES, SPEC.quantizer.codebooks, SPEC.quantizer.entries)
     draws = torch.from_numpy(np.random.default_rng(5).gumbel(size=size)).float()
 

@@ -26,7 +26,7 @@ SAMPLE_COLUMNS = ("labels", "corpus", "share of the sample", "utterances", "spea
 FILES = """| file | what it is |
 | --- | --- |
 | `config.json`, `model.safetensors`, `preprocessor_config.json` | the network for transformers, from version 4.28 on |
-| `pretraining_head.safetensors` | the head (projection, label embeddings or quantiser): {family} pre-training can go on with it |
+| `pretraining_head.safetensors` | the head (projection, label embeddings), with which {family} pre-training can go on |
 | `MLmodel` | only in a registry: for `mlflow.pyfunc.load_model`, where this pipeline is installed: hidden states |
 | `native/` | only in a registry: the same network and head in this pipeline's own form, and its training curve |
 

@@ -48,8 +48,7 @@ class Quantizer(nn.Module):
             soft = functional.softmax((logits + gumbel_noise(logits)) / temperature, -1) if self.training else None
             chosen = (logits if soft is None else soft).detach().argmax(-1)
             hard = functional.one_hot(chosen, self.shape[1]).to(logits.dtype)
-            # The sum is exactly `hard`: the added term is 0, and has the gradient of `soft`. The usual form,
-            # `hard - soft.detach() + soft`, rounds: two frames of one code would have vectors that differ.
+            # The added term is 0, and has the gradient of `soft`: the vectors are exactly entries.
             weights = hard if soft is None else hard + (soft - soft.detach())
             entries = to_at_least_fp32(self.entries).view(*self.shape, -1)
             vectors = torch.einsum("bfgv,gvd->bfgd", weights, entries).flatten(2)

@@ -125,9 +125,7 @@ def explain_ungated(metric: str, objective: Objective) -> str:
         return ""
     listed = ", ".join(objective.gated)
     if metric in MaskedPrediction.gated:
-        return (
-            f"{metric} is best where a {objective.type} objective learns nothing; expected one of {listed}, probe/..."
-        )
+        return f"{metric} is best where a {objective.type} objective learns nothing; expected {listed} or probe/..."
     return f"a {objective.type} objective has no {metric}; expected {listed} or probe/..."
 
 
