@@ -123,6 +123,8 @@ def _model(artifact: Model, store: Store) -> Iterator[str]:
     if results.masked_accuracy is not None:
         guess = "" if results.majority is None else f" (commonest label: {results.majority:.1%})"
         yield f"masked accuracy {results.masked_accuracy:.1%}{guess}"
+    if results.hard_perplexity:
+        yield f"hard perplexity {results.hard_perplexity[0]:.1f} to {results.hard_perplexity[1]:.1f}"
 
 
 def _scores(artifact: Scores, store: Store) -> Iterator[str]:

@@ -229,8 +229,7 @@ def _collect_sources(recipe: Recipe) -> _Sources:
 
 def used_models(recipe: Recipe) -> list[ImportedModel]:
     """The models from elsewhere that iterations name."""
-    teachers = {iteration.teacher for iteration in recipe.iterations}
-    used = teachers | {iteration.start.model for iteration in recipe.iterations if iteration.start}
+    used = {item.teacher for item in recipe.iterations} | {it.start.model for it in recipe.iterations if it.start}
     used |= {item.called for item in evaluated_models(recipe)}
     used |= {item.model for item in recipe.finetune if item.baseline is None}
     return [ImportedModel(spec, name) for name, spec in recipe.models.items() if name in used]
@@ -254,9 +253,8 @@ def _model(recipe: Recipe, number: int, sources: _Sources, before: Model | None)
     shards = _select_speech(iteration.speech, sources.speech)
     data: tuple[Labels, ...] | tuple[Shards, ...] = shards
     if spec := iteration.codebook:
-        fitted_on = _order_speech(spec.speech, sources.speech) or shards
-        fitted_on = tuple(_find_fitted(item, spec) for item in fitted_on)
-        codebook = Codebook(spec, fitted_on, _teacher(recipe, iteration, before))
+        fitted_on = (_find_fitted(item, spec) for item in _order_speech(spec.speech, sources.speech) or shards)
+        codebook = Codebook(spec, tuple(fitted_on), _teacher(recipe, iteration, before))
         data = tuple(Labels(codebook, item) for item in shards)
     noise, rooms = sources.of_mix(iteration.mix)
     return Model(
