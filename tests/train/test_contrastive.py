@@ -102,6 +102,8 @@ def test_progress_is_read_back_with_the_sums_of_its_own_objective(tmp_path: Path
         assert type(TrainingProgress.model_validate(first.model_dump()).window) is type(first.window)
 
 
+@pytest.mark.full
+@pytest.mark.slow
 def test_it_learns_to_tell_frames_apart(tmp_path: Path) -> None:
     """Of 9 vectors a guess finds one in nine."""
     job = fakes.contrastive_job(tmp_path / "out", train={"updates": 60, "log_every": 10, "valid_every": 60})
