@@ -67,8 +67,9 @@ def test_corpora_of_one_name_keep_their_folders_names_and_one_alone_is_the_whole
 def test_speech_without_labels_is_cropped_and_masked_as_with_them(tmp_path: Path) -> None:
     """An objective that reads no labels gets the same batches from shards alone; its labels are all 0."""
     corpus = write_corpus(tmp_path / "a", "first", 30)
-    alone = LabelledShards(shards=corpus.shards)
-    with_labels, without = (data_of(job_of((item,), tmp_path / "x"), ALONE) for item in (corpus, alone))
+    job = job_of((corpus,), tmp_path / "x")
+    without = data_of(job.model_copy(update={"data": (LabelledShards(shards=corpus.shards),)}), ALONE)
+    with_labels = data_of(job, ALONE)
     both = [(data.train(SamplerState()), data.valid["valid"]()) for data in (with_labels, without)]
     for ours, theirs in zip(*both, strict=True):
         one, other = (next(batches).to(ALONE.device) for batches in (ours, theirs))
@@ -80,7 +81,7 @@ def test_speech_without_labels_is_cropped_and_masked_as_with_them(tmp_path: Path
         assert not other.labels.any()
     assert without.fingerprint != with_labels.fingerprint
     more = write_corpus(tmp_path / "b", "first", 31)
-    other = data_of(job_of((LabelledShards(shards=more.shards),), tmp_path / "y"), ALONE)
+    other = data_of(job.model_copy(update={"data": (LabelledShards(shards=more.shards),)}), ALONE)
     assert other.fingerprint != without.fingerprint
 
 
