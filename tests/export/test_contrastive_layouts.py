@@ -14,8 +14,11 @@ from transformers import Wav2Vec2ForPreTraining
 import wavlm
 from tests.export.test_layouts import CARD, assert_same_model
 from tests.nn.networks import base, large
-from wavlm.export import ImportRefusedError, build_export
-from wavlm.nn import Contrast, WavLM, save_model
+from wavlm.export import ImportRefusedError, build_export, import_model
+from wavlm.export.card import model_card
+from wavlm.nn import Contrast, WavLM, load_model, save_model
+from wavlm.nn.files import weights_of
+from wavlm.nn.start import Labelling, check_start
 from wavlm.specs import NetworkSpec, QuantizerSpec
 from wavlm.specs.shapes import num_frames
 
@@ -89,3 +92,33 @@ def test_fairseqs_names_of_wav2vec_2_are_those_of_its_own_files(tmp_path: Path) 
     torch.save(content, tmp_path / "broken.pt")
     with pytest.raises(ImportRefusedError, match=r"project_q\.weight were not found beside a quantiser"):
         wavlm.load(tmp_path / "broken.pt")
+
+
+def test_a_folder_that_transformers_wrote_brings_its_quantiser(tmp_path: Path) -> None:
+    """As facebook/wav2vec2-base is: to start from, or as a teacher."""
+    model = contrastive_model(BASE)
+    save_model(model, tmp_path / "model")
+    build_export(tmp_path / "model", CARD, tmp_path / "export")
+    Wav2Vec2ForPreTraining.from_pretrained(tmp_path / "export" / "hf").save_pretrained(tmp_path / "theirs")
+    imported = import_model(tmp_path / "theirs", tmp_path / "ours")
+    assert imported.has_head
+    assert imported.num_clusters == 0
+    assert_same_tensors(model, load_model(tmp_path / "ours"))
+    labelling = Labelling(0, None, model.quantizer)
+    assert check_start(tmp_path / "ours", model.network, labelling).is_kept
+    assert not check_start(tmp_path / "ours", model.network, Labelling(9, "b" * 64)).is_kept
+
+
+def assert_same_tensors(ours: WavLM, theirs: WavLM) -> None:
+    expected = dict(weights_of(theirs))
+    for name, tensor in weights_of(ours):
+        assert torch.equal(tensor, expected.pop(name)), name
+    assert not expected
+
+
+def test_the_card_names_the_class_that_has_the_head() -> None:
+    text = model_card(replace(CARD, is_contrastive=True), BASE)
+    assert "A wav2vec 2.0 encoder, pre-trained by a contrastive objective." in text
+    assert "from transformers import Wav2Vec2ForPreTraining" in text
+    assert "pretraining_head.safetensors" not in text
+    assert "- wav2vec2\n" in text
