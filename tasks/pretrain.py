@@ -134,7 +134,8 @@ def _is_later(record: Mapping[str, JsonValue], started: float) -> bool:
 
 
 def _show_record(record: Mapping[str, JsonValue], updates: int, progress: Progress, show_detail: ShowDetail) -> None:
-    loss, accuracy = record.get("train/loss"), record.get("train/masked_accuracy")
+    loss = record.get("train/loss")
+    accuracy = record.get("train/masked_accuracy", record.get("train/contrast_accuracy"))
     if isinstance(loss, float) and isinstance(accuracy, float):
         show_detail(f"loss {loss:.3f}, masked accuracy {accuracy:.1%}")
     update = record["update"]

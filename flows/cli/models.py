@@ -206,9 +206,8 @@ def import_model(
     found = imported(path, out)
     _say(out)
     console.out.print(f"sha256: {found.sha256}", markup=False, highlight=False, soft_wrap=True)
-    head = (
-        f"kept, {found.num_clusters} clusters" if found.has_head else "fresh: PATH has none, the recipe sets its size"
-    )
+    kept = f"kept, {found.num_clusters} clusters" if found.num_clusters else "kept, with its quantiser"
+    head = kept if found.has_head else "fresh: PATH has none, the recipe sets its size"
     console.out.print(f"head: {head}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -81,6 +81,8 @@ class Code(StrEnum):
     """A Dask cluster does not answer or has no workers. Do: start its scheduler and workers, then run again."""
     CLUSTER_UNLIKE = "CLUSTER_UNLIKE"
     """A worker of a cluster has other versions, code or disks, or no GPU. Do: make it like this machine."""
+    CODES_COLLAPSED = "CODES_COLLAPSED"
+    """A quantiser gives nearly all frames one code: nothing is learned. Do: lower peak_lr, or weigh diversity more."""
     CORPUS_EMPTY = "CORPUS_EMPTY"
     """No recording of a corpus was found. Do: check the layout in the corpus spec."""
     CREDENTIALS_MISSING = "CREDENTIALS_MISSING"

@@ -44,7 +44,7 @@ class ModelFacts(Facts):
     num_layers: int
     width: int
     has_head: bool  # a trained one
-    num_clusters: int  # of the head
+    num_clusters: int  # of the head; 0: it has a quantiser
     codebook: str = ""  # sha256 of the centroids that the head was trained for; empty: not known
     registered: RegisteredOrigin | None = None
     origins: tuple[Origin, ...] = ()  # what is known of what it was learnt from

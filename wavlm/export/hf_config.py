@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from wavlm.export.errors import ImportRefusedError
-from wavlm.specs import SAMPLE_RATE_HZ, ConvLayer, NetworkSpec
+from wavlm.specs import SAMPLE_RATE_HZ, ConvLayer, NetworkSpec, QuantizerSpec
 from wavlm.storage.files import read_json
 from wavlm.storage.seals import check_sealed
 
@@ -102,6 +102,17 @@ def config_of(network: NetworkSpec) -> HfConfig:
             special_symbols=network.special_symbols,
         ),
     )
+
+
+def quantizer_config(quantizer: QuantizerSpec, projection_width: int) -> dict[str, Any]:
+    """The entries of config.json that make a network one of Wav2Vec2ForPreTraining."""
+    return {
+        "model_type": "wav2vec2",
+        "num_codevector_groups": quantizer.codebooks,
+        "num_codevectors_per_group": quantizer.entries,
+        "codevector_dim": quantizer.width,
+        "proj_codevector_dim": projection_width,
+    }
 
 
 def network_of(config: HfConfig, *, normalize_waveform: bool, projection_width: int) -> NetworkSpec:

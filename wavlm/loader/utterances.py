@@ -5,6 +5,7 @@ Legend: B utterances, N samples, F frames, U utterances of a split.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from wavlm.loader.index import open_index
 from wavlm.loader.staging import StagedWindows, TarSegment
 from wavlm.loader.windows import Windows, cut_shards
 from wavlm.mixing.audio_pool import Split
-from wavlm.shards import Reader
+from wavlm.shards import Reader, listing_path
 from wavlm.shards.flac import Pcm16, decode_flac_into
 from wavlm.shards.reader import most_open_files
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
@@ -56,7 +57,8 @@ class LabelledUtterances:
         self._folders = [item.shards for item in data]
         most_open = most_open_files(len(data))
         self._readers = [Reader(folder, most_open) for folder in self._folders]
-        self._labels = open_flat_labels([item.labels for item in data], self._folders, cache, check=check)
+        labels = [item.labels for item in data if item.labels is not None]
+        self._labels = open_flat_labels(labels, self._folders, cache, check=check) if labels else None
         self._index = index = open_index(self._folders, split, cache, check=check)
         self._check, self.cache = check, cache
         self._staged: StagedWindows | None = None
@@ -114,7 +116,12 @@ class LabelledUtterances:
         return True
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
-        """Labels (B, F) of each of these utterances, from its first frame on; of C > 1 streams (B, F, C)."""
+        """Labels (B, F) of each of these utterances, from its first frame on; of C > 1 streams (B, F, C).
+
+        They are all 0 if the data have none.
+        """
+        if self._labels is None:
+            return np.zeros((len(numbers), frames), np.uint16)
         corpora, rows = (self._index.columns[name][numbers].tolist() for name in ("corpus", "row"))
         streams = (self._labels.num_streams,) if self._labels.num_streams > 1 else ()
         labels = np.empty((len(numbers), frames, *streams), np.uint16)
@@ -178,7 +185,9 @@ class LabelledUtterances:
 
     @property
     def footers(self) -> tuple[bytes, ...]:
-        """For each corpus a digest of its files of labels."""
+        """For each corpus a digest of its files of labels; without labels of its listing of shards."""
+        if self._labels is None:
+            return tuple(hashlib.sha256(listing_path(folder).read_bytes()).digest() for folder in self._folders)
         return self._labels.footers
 
     @property

@@ -88,7 +88,10 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         if model.codebook and model.codebook not in made:
             stages.append(_codebook(model.iteration, model.codebook, store))
         made |= {*new, *([model.codebook] if model.codebook else [])}
-        stages += [_labels(model, new, hours, left, store), _pretrain(model, hours, left)]
+        stages += [
+            *([_labels(model, new, hours, left, store)] if model.codebook else []),
+            _pretrain(model, hours, left),
+        ]
         if scores := scores_of(model, recipe):
             stages.append(_scores(scores))
         seconds = add(hours[item] for item in model.shards) * 3600
@@ -106,10 +109,7 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         download_gigabytes=add(download_bytes(item.corpus.spec) for item in shards) * 1e-9,
         left_to_download_gigabytes=add(left_to_download(item, store) for item in shards if item.corpus in left) * 1e-9,
         unknown_hours=tuple(item.corpus.name for item in shards if hours[item].unknown),
-        parameters=tuple(
-            num_parameters(item.network, item.codebook.num_clusters, item.codebook.num_streams)
-            for item in recipe.iterations
-        ),
+        parameters=tuple(_parameters(model) for model in models(artifacts)),
         epochs=tuple(epochs),
         stages=tuple(stages),
         freed_gigabytes=_freed(recipe, shards, models(artifacts)),
@@ -236,10 +236,10 @@ def _snapshot_gigabytes(model: Model) -> float:
 
 
 def _parameters(model: Model) -> int:
-    spec = model.codebook.spec if model.codebook else None
-    return (
-        num_parameters(model.network, spec.num_clusters, spec.num_streams) if spec else num_parameters(model.network, 0)
+    clusters, streams = (
+        (model.codebook.spec.num_clusters, model.codebook.spec.num_streams) if model.codebook else (0, 1)
     )
+    return num_parameters(model.network, clusters, streams, model.train.quantizer)
 
 
 def _pretrain(model: Model, hours: dict[Shards, Sum], left: frozenset[Artifact]) -> StageCost:

@@ -84,7 +84,8 @@ def _imported(artifact: ImportedModel, store: Store) -> Iterator[str]:
     facts = store.facts(artifact, ModelFacts)
     yield f"{facts.num_layers} layers of width {facts.width}, {facts.parameters / 1e6:,.1f} M parameters"
     yield f"from {describe_source(artifact)} ({facts.layout} layout)"
-    yield f"head for {facts.num_clusters} clusters" if facts.has_head else "no head"
+    head = f"head for {facts.num_clusters} clusters" if facts.num_clusters else "head with a quantiser"
+    yield head if facts.has_head else "no head"
 
 
 def _codebook(artifact: Codebook, store: Store) -> Iterator[str]:
@@ -130,6 +131,8 @@ def _model(artifact: Model, store: Store) -> Iterator[str]:
     if results.masked_accuracy is not None:
         guess = "" if results.majority is None else f" (commonest label: {results.majority:.1%})"
         yield f"masked accuracy {results.masked_accuracy:.1%}{guess}"
+    if results.hard_perplexity:
+        yield f"hard perplexity {results.hard_perplexity[0]:.1f} to {results.hard_perplexity[1]:.1f}"
 
 
 def _scores(artifact: Scores, store: Store) -> Iterator[str]:

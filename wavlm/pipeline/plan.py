@@ -38,7 +38,6 @@ from wavlm.specs import (
     SampledSpec,
     ShardSpec,
     StartSpec,
-    hidden_features,
 )
 from wavlm.specs.lookup import suggest
 
@@ -231,19 +230,17 @@ def _collect_sources(recipe: Recipe) -> _Sources:
 
 def used_models(recipe: Recipe) -> list[ImportedModel]:
     """The models from elsewhere that iterations name."""
-    hidden = [hidden_features(iteration.codebook) for iteration in recipe.iterations]
-    teachers = {item.model for item in hidden if item}
-    used = teachers | {iteration.start.model for iteration in recipe.iterations if iteration.start}
+    used = {item.teacher for item in recipe.iterations} | {it.start.model for it in recipe.iterations if it.start}
     used |= {item.called for item in evaluated_models(recipe)}
     used |= {item.model for item in recipe.finetune if item.baseline is None}
     return [ImportedModel(spec, name) for name, spec in recipe.models.items() if name in used]
 
 
-def _teacher(recipe: Recipe, number: int, before: Model | None) -> Teacher | None:
-    hidden = hidden_features(recipe.iterations[number - 1].codebook)
-    if hidden is None:
+def _teacher(recipe: Recipe, iteration: IterationSpec, before: Model | None) -> Teacher | None:
+    if iteration.hidden is None:
         return None
-    return before if hidden.model is None else ImportedModel(recipe.models[hidden.model], hidden.model)
+    name = iteration.teacher
+    return before if name is None else ImportedModel(recipe.models[name], name)
 
 
 def _start(recipe: Recipe, start: StartSpec | None) -> StartSpec | ImportedModel | None:
@@ -255,15 +252,18 @@ def _start(recipe: Recipe, start: StartSpec | None) -> StartSpec | ImportedModel
 def _model(recipe: Recipe, number: int, sources: _Sources, before: Model | None) -> Model:
     iteration = recipe.iterations[number - 1]
     shards = _select_speech(iteration.speech, sources.speech)
-    fitted_on = _order_speech(iteration.codebook.speech, sources.speech) or shards
-    is_fitted = isinstance(iteration.codebook, SampledSpec)
-    fitted_on = tuple(_find_fitted(item, iteration.codebook) for item in fitted_on) if is_fitted else ()
-    codebook = Codebook(iteration.codebook, fitted_on, _teacher(recipe, number, before))
+    data: tuple[Labels, ...] | tuple[Shards, ...] = shards
+    if spec := iteration.codebook:
+        fitted_on = _order_speech(spec.speech, sources.speech) or shards
+        is_fitted = isinstance(spec, SampledSpec)
+        fitted_on = tuple(_find_fitted(item, spec) for item in fitted_on) if is_fitted else ()
+        codebook = Codebook(spec, fitted_on, _teacher(recipe, iteration, before))
+        data = tuple(Labels(codebook, item) for item in shards)
     noise, rooms = sources.of_mix(iteration.mix)
     return Model(
         network=iteration.network,
         train=iteration.train,
-        data=tuple(Labels(codebook, item) for item in shards),
+        data=data,
         mix=iteration.mix,
         noise=noise,
         rooms=rooms,

@@ -52,6 +52,7 @@ class TrainingResults:
     mixed_accuracy: float | None
     majority: float | None  # masked accuracy of always guessing the commonest label
     copies_of_valid: int = 0  # utterances of train that were left out
+    hard_perplexity: tuple[float, float] | None = None  # of a quantiser's codes, on held-out speech
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ def read_training_results(model_dir: Path) -> TrainingResults | None:
         mixed_accuracy=_last(curves.get("valid_mixed/masked_accuracy")),
         majority=_last(curves.get("valid/majority")),
         copies_of_valid=read_training(model_dir).copies_of_valid if (model_dir / TRAINING_FILE).is_file() else 0,
+        hard_perplexity=_ends(curves.get("valid/hard_perplexity")),
     )
 
 

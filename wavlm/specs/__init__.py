@@ -41,12 +41,13 @@ from wavlm.specs.made import MadeSource
 from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.models import ModelArchive, ModelFolder, ModelSource, ModelSpec, ModelVersion
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
+from wavlm.specs.objectives import Contrastive, MaskedPrediction, Objective, QuantizerSpec
 from wavlm.specs.paths import Below
 from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
 from wavlm.specs.sources import AptSource, Archive, FolderSource, HttpsSource, Source
 from wavlm.specs.start import StartSpec
-from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, TrainSpec
+from wavlm.specs.training import MaskSpec, TrainSpec
 
 __all__ = [
     "HOP_SAMPLES",
@@ -59,6 +60,7 @@ __all__ = [
     "BaselineSpec",
     "Below",
     "CodebookSpec",
+    "Contrastive",
     "ConvLayer",
     "CorpusSpec",
     "Count",
@@ -99,6 +101,7 @@ __all__ = [
     "Objective",
     "Positive",
     "Probability",
+    "QuantizerSpec",
     "RandomProjectionSpec",
     "Recipe",
     "RefitSpec",

@@ -9,7 +9,6 @@ from wavlm.specs.base import FieldError
 from wavlm.specs.corpora import CorpusSpec
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.iteration import IterationSpec
-from wavlm.specs.label_sources import hidden_features
 from wavlm.specs.labelling import ScoresSpec
 from wavlm.specs.lookup import suggest
 from wavlm.specs.models import ModelSpec
@@ -52,14 +51,16 @@ def check_different(recipe: Checked) -> None:
     """
     seen: dict[str, int] = {}
     for number, iteration in enumerate(recipe.iterations, 1):
-        hidden, start = hidden_features(iteration.codebook), iteration.start
+        hidden, start, codebook = iteration.hidden, iteration.start, iteration.codebook
         if hidden and hidden.model is None:
             continue
-        named = (hidden and hidden.model, start and start.model)
+        named = (iteration.teacher, start and start.model)
         names = (corpus.name for corpus in recipe.speech)
         speech = tuple(name for name in names if not iteration.speech or name in iteration.speech)
         same = iteration.model_copy(update={"speech": ()})
-        first = seen.setdefault(key_of(canonical((same, speech, iteration.codebook.speech or speech, *named))), number)
+        first = seen.setdefault(
+            key_of(canonical((same, speech, (codebook and codebook.speech) or speech, *named))), number
+        )
         if first != number:
             raise FieldError(
                 f"iterations {first} and {number} are the same model: same labels, network, mix and training: "
@@ -73,7 +74,7 @@ def check_layers(recipe: Checked) -> None:
     """Check layer numbers before anything is trained: a layer must exist in the model that it is taken from."""
     before: NetworkSpec | None = None
     for number, iteration in enumerate(recipe.iterations, 1):
-        hidden, teacher, whose = hidden_features(iteration.codebook), before, f"the model of iteration {number - 1}"
+        hidden, teacher, whose = iteration.hidden, before, f"the model of iteration {number - 1}"
         if hidden and hidden.model is not None:
             teacher, whose = recipe.models[hidden.model].network, f"the model {hidden.model}"
         if hidden and teacher and hidden.layer > teacher.num_layers:
@@ -92,7 +93,9 @@ def _check_iteration(recipe: Checked, place: int, iteration: IterationSpec) -> N
     """Check that the recipe has what an iteration uses."""
     speech = [corpus.name for corpus in recipe.speech]
     at = ("iterations", place)
-    for names, field in ((iteration.speech, ("speech",)), (iteration.codebook.speech, ("codebook", "speech"))):
+    codebook = iteration.codebook
+    named = codebook.speech if codebook else ()
+    for names, field in ((iteration.speech, ("speech",)), (named, ("codebook", "speech"))):
         for number, name in enumerate(names):
             if name not in speech:
                 hint = suggest(name, speech)
@@ -111,13 +114,13 @@ def _check_iteration(recipe: Checked, place: int, iteration: IterationSpec) -> N
         raise FieldError(f"iteration {place + 1} has the effect room, but there are no rooms", *at, "mix")
     used = iteration.speech or speech
     check_corpora(iteration.train.sampling, used, *at, "train")
-    check_corpora(iteration.codebook.sampling, iteration.codebook.speech or used, *at, "codebook")
+    if codebook:
+        check_corpora(codebook.sampling, codebook.speech or used, *at, "codebook")
 
 
 def _check_models(recipe: Checked, iteration: IterationSpec, *at: str | int, is_first: bool) -> None:
     """Check that the models that an iteration names are among the recipe's."""
-    hidden, start = hidden_features(iteration.codebook), iteration.start
-    teacher = hidden and hidden.model
+    hidden, start, teacher = iteration.hidden, iteration.start, iteration.teacher
     if is_first and hidden and teacher is None:
         raise FieldError(
             "iteration 1 has no previous model whose layer could be clustered: name one of the recipe's models, "

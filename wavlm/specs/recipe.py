@@ -10,7 +10,7 @@ from wavlm.specs.base import FieldError, Name, Spec
 from wavlm.specs.corpora import CorpusSpec
 from wavlm.specs.evaluation import SuiteSpec
 from wavlm.specs.finetune import FinetuneSpec
-from wavlm.specs.gate import GateSpec, explain_unmeasured
+from wavlm.specs.gate import GateSpec, explain_ungated, explain_unmeasured
 from wavlm.specs.iteration import IterationSpec
 from wavlm.specs.iteration_checks import check_different, check_iterations, check_layers
 from wavlm.specs.labelling import ScoresSpec, ShardSpec
@@ -157,6 +157,7 @@ class Recipe(Spec):
         self._check_first()
         check_layers(self)
         check_different(self)
+        self._check_gate()
         self._check_valid_split()
         return self
 
@@ -229,9 +230,8 @@ class Recipe(Spec):
                     "first",
                 )
 
-    def _check_valid_split(self) -> None:
-        """Check that something is held out where something is measured on it."""
-        advice = "give one of them a valid_fraction above 0 or valid_speakers"
+    def _check_gate(self) -> None:
+        """Check that the recipe measures what its gate compares, and that it says which model is better."""
         if self.gate.metric.startswith("probe/") and self.probe is None:
             raise FieldError(
                 f"gate.metric is {self.gate.metric}, which the recipe's `probe` measures, but there is no probe",
@@ -239,6 +239,13 @@ class Recipe(Spec):
             )
         if unmeasured := explain_unmeasured(self.gate.metric, self.evaluate):
             raise FieldError(unmeasured, "gate", "metric")
+        for number, iteration in enumerate(self.iterations, 1):
+            if ungated := explain_ungated(self.gate.metric, iteration.train.objective):
+                raise FieldError(f"gate.metric, for iteration {number}: {ungated}", "gate", "metric")
+
+    def _check_valid_split(self) -> None:
+        """Check that something is held out where something is measured on it."""
+        advice = "give one of them a valid_fraction above 0 or valid_speakers"
         mixes = self.mixtures is not None and any(iteration.mix for iteration in self.iterations)
         if mixes and not any(corpus.holds_out for corpus in self.speech):
             raise FieldError(

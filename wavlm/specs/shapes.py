@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, ConvLayer, NetworkSpec, paper_conv_layers
+from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, ConvLayer, NetworkSpec, QuantizerSpec, paper_conv_layers
 
 Integers = npt.NDArray[np.int64]
 
@@ -82,8 +82,10 @@ def forward_flops(network: NetworkSpec, seconds: float, num_layers: int | None =
     return flops + layers * per_frame * FRAME_RATE_HZ
 
 
-def num_parameters(network: NetworkSpec, num_clusters: int, num_streams: int = 1) -> int:
-    """Number of trainable parameters, with those of the pre-training heads, one per stream of labels."""
+def num_parameters(
+    network: NetworkSpec, num_clusters: int, num_streams: int = 1, quantizer: QuantizerSpec | None = None
+) -> int:
+    """Number of trainable parameters, with the pre-training heads: one per stream of labels, or with a quantiser."""
     width, ffn, heads = network.width, network.ffn_width, network.num_heads
     channels_in, total = 1, 0
     for number, layer in enumerate(network.conv_layers):
@@ -97,6 +99,11 @@ def num_parameters(network: NetworkSpec, num_clusters: int, num_streams: int = 1
     if network.gated_bias:
         per_layer += 8 * (width // heads) + 8 + heads
         total += network.num_buckets * heads
-    rows = num_clusters + network.special_symbols
-    head = (width + 1) * network.projection_width + rows * network.projection_width
+    head = (width + 1) * network.projection_width
+    if quantizer is None:
+        head += (num_clusters + network.special_symbols) * network.projection_width
+    else:
+        choices = quantizer.codebooks * quantizer.entries
+        head += (quantizer.width + 1) * network.projection_width + (channels_in + 1) * choices
+        head += quantizer.entries * quantizer.width
     return total + network.num_layers * per_layer + num_streams * head

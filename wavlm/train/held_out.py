@@ -100,6 +100,8 @@ def _batches(chosen: Sequence[HeldOut], train: TrainSpec) -> Iterator[PackedBatc
 
 def _read_shard(data: LabelledShards, shard: str, expected: str) -> Mapping[str, Labels]:
     """The labels of a shard by key, at 50 Hz. Raises LabelMismatchError unless they are of the sha256 `expected`."""
+    if data.labels is None:
+        raise LabelMismatchError(f"there are no labels; at {data.shards / shard}")
     found = read_labels(data.labels, shard)
     if found.header.shard_sha256 != expected:
         raise LabelMismatchError(

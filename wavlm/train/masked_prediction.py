@@ -19,8 +19,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
+from typing import ClassVar
 
 import torch
+from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from wavlm.engine.named_numbers import NamedNumbers
@@ -33,6 +35,8 @@ from wavlm.specs import TrainSpec
 @dataclass(frozen=True)
 class MaskedPredictionSums:
     """Sums over micro-batches. Every metric of the training curve is a quotient of two of them."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # tells it from the sums of others
 
     loss: float = 0.0  # the numerator of the loss: nats, penalty included
     loss_frames: float = 0.0  # S_g: frames whose weight in the loss is above 0

@@ -26,7 +26,7 @@ from wavlm.train.step import autocast
 Metrics = dict[str, float]
 
 LANGUAGE_PREFIX = "valid_language/"  # and then the name of a language
-OF_LANGUAGE = ("loss", "masked_accuracy", "majority")
+OF_LANGUAGE = ("loss", "masked_accuracy", "majority", "contrast_accuracy", "hard_perplexity")
 
 
 def validate(

@@ -62,6 +62,26 @@ PLOTS = (
         _Line("valid/majority", "always the commonest label", 100.0),
         from_zero=True,
     ),
+    _Plot(
+        "contrast-loss",
+        "Contrastive loss",
+        "nats per masked frame",
+        tuple(_Line(f"{split}/contrast_loss", label) for split, label in _SPLITS),
+    ),
+    _Plot(
+        "contrast-accuracy",
+        "Masked frames told from the negatives",
+        "nearest to their own vector, %",
+        tuple(_Line(f"{split}/contrast_accuracy", label, 100.0) for split, label in _SPLITS),
+        from_zero=True,
+    ),
+    _Plot(
+        "perplexity",
+        "Hard perplexity of the codes",
+        "entries in use, all codebooks",
+        tuple(_Line(f"{split}/hard_perplexity", label) for split, label in _SPLITS),
+        from_zero=True,
+    ),
     _Plot("lr", "Learning rate", "learning rate", (_Line("lr", "learning rate"),), from_zero=True),
     _Plot("gradient", "Gradient norm", "norm before clipping", (_Line("grad_norm", "gradient norm"),), from_zero=True),
     _Plot(
