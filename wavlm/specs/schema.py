@@ -91,12 +91,14 @@ def _by_name(name: dict[str, Any], written_out: dict[str, Any]) -> dict[str, Any
 
 
 def _with_default(choice: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """A choice by `type`, of which the first member may leave it out."""
-    words: dict[str, Any] = {key: choice[key] for key in ("description", "title")}
-    members = {item["$ref"]: definitions[item["$ref"].removeprefix("#/$defs/")] for item in choice["oneOf"]}
+    """A choice by `type`, of which the first member may leave it out; nothing is a choice, too."""
+    words: dict[str, Any] = {key: choice[key] for key in ("default", "description", "title")}
+    ways = choice["anyOf"][0]["oneOf"]
+    members = {item["$ref"]: definitions[item["$ref"].removeprefix("#/$defs/")] for item in ways}
     mapping = {member["properties"]["type"]["const"]: place for place, member in members.items()}
-    by_tag = {"oneOf": choice["oneOf"], "discriminator": {"mapping": mapping}}
-    return {**words, "if": {"required": ["type"]}, "then": by_tag, "else": choice["oneOf"][0]}
+    by_tag = {"oneOf": ways, "discriminator": {"mapping": mapping}}
+    given = {"if": {"required": ["type"]}, "then": by_tag, "else": ways[0]}
+    return {**words, "if": {"type": "null"}, "then": {"type": "null"}, "else": given}
 
 
 def _network_changes(network: dict[str, Any], title: str, by: str, name: dict[str, Any], words: str) -> dict[str, Any]:
