@@ -74,7 +74,11 @@ def test_layers_are_not_built_for_tensors_that_are_not_theirs(
         del weights[min(name for name in weights if name.startswith("encoder.layers.57."))]
     save_file(weights, path)
     built = []
-    monkeypatch.setattr(files, "WavLM", lambda spec, clusters: built.append(spec.num_layers) or WavLM(spec, clusters))
+    monkeypatch.setattr(
+        files,
+        "WavLM",
+        lambda spec, clusters, **streams: built.append(spec.num_layers) or WavLM(spec, clusters, **streams),
+    )
     with pytest.raises(ModelFileError, match=r"and 100 layers is described, and the .* tensors are not those"):
         load_model(tmp_path)
     assert max(built, default=0) <= 1
