@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavlm.nn.encoder import Encoder, GatedAttention
+from wavlm.nn.encoder import Encoder, EncoderLayer, GatedAttention
 from wavlm.nn.positional_conv import PositionalConv
 from wavlm.nn.relative_position_bias import RelativePositionBias, gate_rows, gate_values
 from wavlm.nn.wavlm import WAVEFORM_EPS, WavLM
@@ -58,7 +58,7 @@ class PlainNetwork(nn.Module):
             x = self.encoder.norm(x)
         table = None if self.bias is None else self.bias(x.shape[1])
         states = [x]
-        for layer in self.encoder.layers:
+        for layer in cast(Iterable[EncoderLayer], self.encoder.layers):
             x = layer.transform(x, table, outside)
             states.append(x)
         return *(states[layer] for layer in self.layers), self.encoder.final(x), counts
