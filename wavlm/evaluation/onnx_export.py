@@ -34,8 +34,8 @@ from wavlm.labels.codebook import cluster
 from wavlm.nn import WavLM
 from wavlm.rng import rng_for
 from wavlm.shards.waveform import read_whole
-from wavlm.specs import SAMPLE_RATE_HZ, ConvLayer
-from wavlm.specs.shapes import num_frames
+from wavlm.specs import ConvLayer
+from wavlm.specs.shapes import num_frames, sample_rate_of
 from wavlm.storage.files import sha256_of, write_json, write_text
 
 MOST_FRAMES = 6000  # two minutes at 50 Hz; all layers of Large are 600 MB
@@ -55,7 +55,8 @@ def export_onnx(
     if out.exists() and any(out.iterdir()):
         raise UsageError("OUT_EXISTS", f"there is something in the folder already; at {out}; name a new folder")
     network = load(model)
-    utterances = None if speech is None else _read(speech, network.network.conv_layers)
+    rate_hz = sample_rate_of(network.network.conv_layers)
+    utterances = None if speech is None else _read(speech, network.network.conv_layers, rate_hz)
     wanted = check_layers(network, range(network.network.num_layers + 1) if layers is None else layers)
     files = [write_onnx(network, out, wanted)]
     files += [write_int8(out)] if int8 else []
@@ -68,7 +69,7 @@ def export_onnx(
     )
     if speech is not None and utterances is not None:
         facts = _with_drift(facts, network, utterances, out, speech.name)
-    write_text(out / CARD_FILE, onnx_card(model.stem, network.network, facts, SAMPLE_RATE_HZ))
+    write_text(out / CARD_FILE, onnx_card(model.stem, network.network, facts, rate_hz))
     write_json(out / ABOUT, facts.model_dump(mode="json"))
     return facts
 
@@ -78,13 +79,13 @@ def _with_data(path: Path) -> list[Path]:
     return [it for it in (path, path.with_name(f"{path.name}.data")) if it.exists()]
 
 
-def _read(folder: Path, conv_layers: Sequence[ConvLayer]) -> list[Floats]:
+def _read(folder: Path, conv_layers: Sequence[ConvLayer], sample_rate_hz: int) -> list[Floats]:
     """Waveforms of a folder in an order by chance, until they have enough frames."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and is_audio(path)]
     found: list[Floats] = []
     count = 0
     for place in rng_for(0, "onnx-drift").permutation(len(paths)):
-        waveform = read_whole(paths[place])[: MOST_SECONDS * SAMPLE_RATE_HZ]
+        waveform = read_whole(paths[place], sample_rate_hz)[: MOST_SECONDS * sample_rate_hz]
         if frames := num_frames(len(waveform), conv_layers):
             found.append(waveform)
             count += frames

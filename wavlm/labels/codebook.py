@@ -31,7 +31,8 @@ from wavlm.labels.frames import FramesWork, sample_frames
 from wavlm.labels.pools import Pool, read_pools
 from wavlm.labels.sampling import Drawing, draw_shares, samples_per_folder
 from wavlm.rng import seed_for
-from wavlm.specs import SAMPLE_RATE_HZ, CodebookSpec
+from wavlm.shards.listing import read_sample_rate
+from wavlm.specs import CodebookSpec
 from wavlm.storage.files import open_atomic, sha256_of, write_json
 
 UTTERANCES_PER_WORKER = 500  # a process takes some seconds to start
@@ -60,13 +61,14 @@ def build_codebook(
     The features are computed in parts, on the device of `plan`. k-means uses one thread, see `cluster`.
     """
     num_frames = spec.sample_frames_per_cluster * spec.num_clusters
-    rate_hz = label_rate_hz(spec.features)
+    rate_hz, sample_rate_hz = label_rate_hz(spec.features), read_sample_rate(*shards.values())
     names, languages = tuple(shards), bool(spec.sampling and spec.sampling.languages)
     train, valid = (
-        read_pools(list(shards.values()), names, split, rate_hz, languages=languages) for split in ("train", "valid")
+        read_pools(list(shards.values()), names, split, rate_hz, sample_rate_hz, languages=languages)
+        for split in ("train", "valid")
     )
-    work = FramesWork(tuple(shards.values()), spec.features, teacher_dir, spec.seed, plan)
-    drawing = draw_shares(train.pools, train.pools, rate_hz, num_frames, spec)
+    work = FramesWork(tuple(shards.values()), spec.features, teacher_dir, spec.seed, plan, sample_rate_hz)
+    drawing = draw_shares(train.pools, train.pools, rate_hz, num_frames, spec, sample_rate_hz)
     sample = sample_frames(drawing, work, out, _num_workers(drawing, plan), progress)
     clustering = cluster(
         sample,
@@ -75,7 +77,7 @@ def build_codebook(
         redo=spec.redo,
         seed=seed_for(spec.seed, "k-means") % 2**31,
     )
-    held_out = draw_shares(valid.pools, train.pools, rate_hz, num_frames // VALID_SHARE, spec)
+    held_out = draw_shares(valid.pools, train.pools, rate_hz, num_frames // VALID_SHARE, spec, sample_rate_hz)
     valid_sample = sample_frames(held_out, work, out, _num_workers(held_out, plan))
     release_gpu_memory(plan)
     centroids = Centroids(clustering.centroids)
@@ -86,8 +88,8 @@ def build_codebook(
         label_rate_hz=rate_hz,
         sample_utterances=len(drawing.rows),
         sample_speakers=drawing.num_speakers,
-        shares=_count_corpora(names, train.pools, drawing),
-        languages=_count_languages(train.pools, drawing) if languages else (),
+        shares=_count_corpora(names, train.pools, drawing, sample_rate_hz),
+        languages=_count_languages(train.pools, drawing, sample_rate_hz) if languages else (),
         copies_of_valid=train.copies_of_valid,
         inertia_per_iteration=clustering.inertia_per_iteration,
         train=centroids.fit(sample),
@@ -137,26 +139,30 @@ def _num_workers(drawing: Drawing, plan: ExtractionPlan) -> int:
     return min(plan.processes, max(1, len(drawing.rows) // UTTERANCES_PER_WORKER))
 
 
-def _count_corpora(names: Sequence[str], pools: Sequence[Pool], drawing: Drawing) -> tuple[CorpusShare, ...]:
+def _count_corpora(
+    names: Sequence[str], pools: Sequence[Pool], drawing: Drawing, sample_rate_hz: int
+) -> tuple[CorpusShare, ...]:
     """What each corpus gave to the sample: hours that there are, and what was taken."""
     hours = samples_per_folder(pools)
     return tuple(
-        CorpusShare(corpus=name, **_count_share(hours[number], drawing, drawing.folders == number))
+        CorpusShare(corpus=name, **_count_share(hours[number] / sample_rate_hz, drawing, drawing.folders == number))
         for number, name in enumerate(names)
     )
 
 
-def _count_languages(pools: Sequence[Pool], drawing: Drawing) -> tuple[LanguageShare, ...]:
+def _count_languages(pools: Sequence[Pool], drawing: Drawing, sample_rate_hz: int) -> tuple[LanguageShare, ...]:
     """What each language of each corpus gave to the sample."""
     return tuple(
-        LanguageShare(**pool.group._asdict(), **_count_share(pool.num_samples, drawing, drawing.pools == number))
+        LanguageShare(
+            **pool.group._asdict(), **_count_share(pool.num_samples / sample_rate_hz, drawing, drawing.pools == number)
+        )
         for number, pool in enumerate(pools)
     )
 
 
-def _count_share(num_samples: int, drawing: Drawing, is_here: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _count_share(seconds: float, drawing: Drawing, is_here: npt.NDArray[np.bool_]) -> dict[str, Any]:
     return {
-        "hours": num_samples / SAMPLE_RATE_HZ / 3600,
+        "hours": seconds / 3600,
         "utterances": int(is_here.sum()),
         "speakers": len(np.unique(drawing.speakers[is_here])),
         "frames": int(drawing.num_frames[is_here].sum()),

@@ -36,7 +36,7 @@ NO_SPEAKER = pa.array(["", UNKNOWN_SPEAKER])
 class Books:
     """What the parts of a folder list, on its way into sums."""
 
-    def __init__(self) -> None:
+    def __init__(self, sample_rate_hz: int) -> None:
         self.valid_samples = 0
         self._samples = self._lost = 0
         self._keys: list[Hashes] = []
@@ -45,7 +45,7 @@ class Books:
         self._excluded: list[Hashes] = []
         self._speakers: list[Hashes] = []
         self._covered: list[Covered] = []
-        self._languages = LanguageBooks()
+        self._languages = LanguageBooks(sample_rate_hz)
 
     def add(self, record: PartRecord, rows: PartRows) -> None:
         """Enter a part."""

@@ -31,6 +31,7 @@ from wavlm.specs.labelling import (
     HiddenFeatures,
     MfccFeatures,
     RefitSpec,
+    SampleRate,
     ScoresSpec,
     ShardSpec,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "Probability",
     "Recipe",
     "RefitSpec",
+    "SampleRate",
     "SamplingSpec",
     "ScoresSpec",
     "Sha256",
