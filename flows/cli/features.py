@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from flows.cli import console
-from flows.cli.found_models import found_model
 from flows.cli.options import DEFAULT_STORE, StoreFolder
 from flows.cli.runtime import OPTIONS, with_runtime
 from wavlm.execution.runtime import Runtime
@@ -54,7 +56,7 @@ def features(  # noqa: PLR0913 - one option each
     from wavlm.features.extract import extraction_plan
 
     plan = extraction_plan(runtime.workers, runtime.gpus, is_elsewhere=bool(runtime.cluster))
-    with found_model(model, store, out) as place, use_executor(choose_executor(runtime, out)):
+    with _found(model, store, out) as place, use_executor(choose_executor(runtime, out)):
         found = write_folder_features(place, folder, layer, out, form, plan, _tell)
     console.out.print(f"{found.made} files written, {found.there} were there; at {out}", markup=False, soft_wrap=True)
     for error in found.refused:
@@ -65,6 +67,23 @@ def features(  # noqa: PLR0913 - one option each
             f"{len(found.refused)} files cannot be used, all others are written; in {folder}; see the warnings: each "
             "says what to do",
         )
+
+
+@contextmanager
+def _found(model: str, store: Path, out: Path) -> Iterator[Path]:
+    """The place of the model. One of the registry is fetched for the time being, to where workers elsewhere see it."""
+    from wavlm.pipeline.request import reference_of
+    from wavlm.pipeline.store import Store
+
+    reference = reference_of(model)
+    if reference is None:
+        yield Path(model).expanduser()
+        return
+    from tasks.registry.lookup import pull_model
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-model-") as temporary:
+        yield pull_model(Store(store), reference, Path(temporary) / "model")
 
 
 def _tell(done: float, total: float) -> None:

@@ -13,7 +13,6 @@ from flows.cli import console, usage
 from flows.cli import deploy as cli_deploy
 from flows.cli import diarize as cli_diarize
 from flows.cli import evaluate as cli_evaluate
-from flows.cli import export as cli_export
 from flows.cli import features as cli_features
 from flows.cli import finetune as cli_finetune
 from flows.cli import grow as cli_grow
@@ -94,7 +93,6 @@ for module in (
     cli_finetune,
     cli_results,
     cli_features,
-    cli_export,
     cli_simulate,
     cli_diarize,
     cli_separate,
