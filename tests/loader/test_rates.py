@@ -14,11 +14,14 @@ from tests.mini_shards import tones, write_shards
 from tests.nn.networks import NO_DROPOUT
 from tests.shards.corpora import Clip, encode_audio, write_corpus
 from tests.tiny_specs import tiny_network, tiny_training
+from wavlm.engine.ranks import Ranks
 from wavlm.errors import BadDataError, UsageError
 from wavlm.evaluation.features.states import to_rate
+from wavlm.execution import metrics
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.progress import no_progress
 from wavlm.execution.runtime import Runtime
+from wavlm.execution.stop import StopRequest
 from wavlm.export.errors import ImportRefusedError
 from wavlm.export.hf import write_hf
 from wavlm.export.hf_config import read_hf_network
@@ -32,14 +35,27 @@ from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader
 from wavlm.loader.samples import TrainingSamples
 from wavlm.mixing.audio_pool import AudioPool
+from wavlm.mixing.build import build_mixtures
 from wavlm.mixing.effects import apply_effects
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.shards import Reader, build_shards, read_index
 from wavlm.shards.listing import read_sample_rate
-from wavlm.specs import CodebookSpec, ConvLayer, EffectSpec, HiddenFeatures, MfccFeatures, Recipe, ShardSpec
+from wavlm.specs import (
+    CodebookSpec,
+    ConvLayer,
+    EffectSpec,
+    HiddenFeatures,
+    MfccFeatures,
+    MixSpec,
+    MixturesSpec,
+    Recipe,
+    ShardSpec,
+)
 from wavlm.specs.shapes import num_frames
 from wavlm.specs.yaml import read_recipe
 from wavlm.storage.files import read_json, write_json
+from wavlm.train.data import data_of
+from wavlm.train.loop import train
 
 RATE = 8000
 PLAN = ExtractionPlan("cpu", processes=1, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
@@ -62,7 +78,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards at 8 kHz of recordings at three rates, a codebook of MFCC and labels."""
     folder = tmp_path_factory.mktemp("rates")
     clips = [
-        Clip(key, encode_audio(tone(seconds, rate_hz), rate_hz), speaker=key, split="valid" if key == "f" else "train")
+        Clip(key, encode_audio(tone(seconds, rate_hz), rate_hz), speaker=key, split="valid" if key in "ef" else "train")
         for key, (seconds, rate_hz) in SIZES.items()
     ]
     facts = build_shards(SPEC, write_corpus(folder / "corpus", clips), folder / "shards", 1, no_progress)
@@ -114,6 +130,25 @@ def test_labels_and_batches_have_the_frames_of_the_network_at_8_khz(made: Path) 
     assert batch.audio.pcm.shape == (crops, 200 + 160 * (frames - 1))
     assert batch.seconds == pytest.approx(crops * (200 + 160 * (frames - 1)) / 8000)
     assert batch.seconds <= 6.0 + 0.005 * crops
+
+
+def test_mixtures_and_training_are_at_8_khz(made: Path, tmp_path: Path) -> None:
+    mix = MixSpec(name="half", probability=0.5, effects=(EffectSpec(name="codec", probability=0.5),))
+    (tmp_path / "m").mkdir()
+    spec = MixturesSpec(num_utterances=2, max_seconds=1.0)
+    facts = build_mixtures(spec, mix, [made / "shards"], [], [], tmp_path / "m")
+    assert facts.hours == pytest.approx(2 * 0.985 / 3600, abs=1e-6)  # 49 frames: 25 ms and 48 times 20 ms
+    assert {soundfile.info(path).samplerate for path in (tmp_path / "m" / "listen").glob("*.wav")} == {RATE}
+    few = {"updates": 2, "valid_every": 2, "log_every": 1, "max_crop_seconds": 1.0, "batch_seconds": 12.0}
+    trained = job(made, out=tmp_path / "out", mix=mix, mixtures=tmp_path / "m", train=tiny_training(**few))
+    trained.out.mkdir()
+    alone = Ranks(0, 1, torch.device("cpu"))
+    with StopRequest() as stop:
+        train(trained, data_of(trained, alone), alone, stop)
+    *_, last = metrics.read(trained.out / "metrics.jsonl")
+    assert last["seconds_of_audio"] == pytest.approx(24.0, rel=0.2)  # two updates of 12 s
+    assert np.isfinite([last["valid/loss"], last["valid_mixed/loss"]]).all()
+    assert load_model(trained.out).sample_rate_hz == RATE
 
 
 def test_a_model_of_another_rate_makes_no_labels(made: Path, tmp_path: Path) -> None:
