@@ -24,7 +24,7 @@ DEPENDS := pyproject.toml constraints.txt
 
 .venv/.dev: .venv/.pipeline
 	@command -v c++ >/dev/null || { echo "a C++ compiler is missing: the extra \`evaluation\` builds pesq, meeteval and pyworld from source; on Debian: apt install build-essential python3-dev"; exit 69; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,cluster,evaluation,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,cluster,evaluation,onnx,dev]'
 	@touch $@
 
 setup: .venv/.dev

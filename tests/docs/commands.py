@@ -41,6 +41,7 @@ NOT_RUN = {
     "wavlm diarize": "needs a trained system; tests/systems/diarization",
     "wavlm diarize-fit": "needs a trained system; tests/systems/diarization",
     "wavlm features wavlm-demo@champion": "needs a registered model; tests/evaluation/test_folder_features.py",
+    "wavlm export wavlm-demo@champion --format onnx": "exports for a minute; tests/export/test_onnx.py",
     "export": "sets variables of the shell",
     "first=$(sbatch": "needs Slurm; tests/examples",
     "srun": "needs Slurm; tests/examples",

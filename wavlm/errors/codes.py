@@ -375,6 +375,8 @@ class Code(StrEnum):
     """The list of recordings that shards do not use cannot be read. Do: make the shards again."""
     REPORT_MISSING = "REPORT_MISSING"
     """A registered model has no report. Do: make one where its store is: wavlm report RECIPE."""
+    SAMPLE_RATE = "SAMPLE_RATE"
+    """Audio, shards or a model have another sample rate than what they are used with. Do: use one rate for all."""
     SAMPLING = "SAMPLING"
     """Speech is to be taken by languages or corpora that it does not have. Do: correct the names under sampling."""
     SCHEDULE_BAD = "SCHEDULE_BAD"

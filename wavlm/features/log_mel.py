@@ -12,18 +12,21 @@ import torch
 from torch import Tensor
 
 from wavlm.features.fbank import NUM_MELS
-from wavlm.features.mfcc import MFCC_FRAME_SAMPLES, MFCC_HOP_SAMPLES, MFCC_RATE_HZ, log_mel_energies
-from wavlm.specs.shapes import FRAME_RATE_HZ
+from wavlm.features.mfcc import MFCC_RATE_HZ, log_mel_energies
+from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs.shapes import FRAME_RATE_HZ, window_samples
 
 STEP = MFCC_RATE_HZ // FRAME_RATE_HZ
 
 
-def stacked_log_mel(waveforms: Tensor, num_samples: Tensor | None, stack_frames: int) -> Tensor:
+def stacked_log_mel(
+    waveforms: Tensor, num_samples: Tensor | None, stack_frames: int, sample_rate_hz: int = SAMPLE_RATE_HZ
+) -> Tensor:
     """80 log mel energies of S frames of 10 ms: (B, N) -> (B, F, 80 S).
 
     num_samples (B,): the length of each utterance; None if none is padded.
     """
-    energies = log_mel_energies(waveforms, NUM_MELS)  # (B, M, 80)
+    energies = log_mel_energies(waveforms, NUM_MELS, sample_rate_hz=sample_rate_hz)  # (B, M, 80)
     batch, most = energies.shape[:2]
     numbers = torch.arange(0, most, STEP, device=energies.device)[:, None]  # (F, 1)
     offsets = torch.arange(stack_frames, device=energies.device) - (stack_frames - 1) // 2
@@ -32,6 +35,6 @@ def stacked_log_mel(waveforms: Tensor, num_samples: Tensor | None, stack_frames:
         last = torch.full((batch, 1), max(most - 1, 0), device=energies.device)
     else:
         lengths = num_samples.to(energies.device, non_blocking=True)[:, None]
-        last = ((lengths - MFCC_FRAME_SAMPLES) // MFCC_HOP_SAMPLES).clamp(min=0)
+        last = ((lengths - window_samples(sample_rate_hz)) // (sample_rate_hz // MFCC_RATE_HZ)).clamp(min=0)
     rows = energies.take_along_dim(torch.minimum(wanted, last)[:, :, None], dim=1)
     return rows.reshape(batch, len(numbers), stack_frames * NUM_MELS)

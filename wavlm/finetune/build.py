@@ -13,12 +13,14 @@ from wavlm.evaluation.features.states import CLUSTERS_OF_RANDOM
 from wavlm.evaluation.tasks.task import Size, Trainee
 from wavlm.execution.finetune_job import FinetuneJob
 from wavlm.features.fbank import FBANK_CHANNELS
+from wavlm.features.layers import check_rate
 from wavlm.features.mfcc import MFCC_CHANNELS, MFCC_HOP_SAMPLES
 from wavlm.finetune.rates import is_frozen, rate_factor
 from wavlm.finetune.system import TunedSystem, size_of
 from wavlm.nn import WavLM, load_model
 from wavlm.nn.description import WEIGHTS_FILE, ModelFileError
 from wavlm.rng import seed_for
+from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.specs.evaluation import BaselineSpec, RandomBaseline
 from wavlm.specs.schedules import OptimizerSpec, SgdSpec
 from wavlm.specs.stages import FinetuneStage
@@ -39,7 +41,9 @@ def open_network(job: FinetuneJob) -> WavLM | None:
     path = job.start.folder / WEIGHTS_FILE
     if (found := sha256_of(path)) != job.start.sha256:
         raise ModelFileError(f"found sha256 {found}, the job expects {job.start.sha256}; at {path}")
-    return load_model(job.start.folder)
+    network = load_model(job.start.folder)
+    check_rate(network.network, SAMPLE_RATE_HZ, job.start.folder)  # labelled corpora are packed at this rate
+    return network
 
 
 def random_network(baseline: BaselineSpec | None) -> WavLM | None:

@@ -30,7 +30,8 @@ from wavlm.labels.reuse import take_labels
 from wavlm.labels.tally import LabelTally, tally_files
 from wavlm.nn.description import read_network
 from wavlm.shards import ListedShard, read_listing
-from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE, Features, HiddenFeatures
+from wavlm.shards.listing import read_sample_rate
+from wavlm.specs import UNKNOWN_LANGUAGE, Features, HiddenFeatures
 from wavlm.specs.identity import canonical
 from wavlm.specs.shapes import forward_flops
 from wavlm.storage.files import remove_noted, write_json
@@ -74,10 +75,11 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     _remove_others(parts, out)
     taken = take_labels(parts, siblings)
     todo = [part for part in parts if part not in taken]
-    seconds = sum(listing[part.shard.name].samples for part in todo) / SAMPLE_RATE_HZ
+    rate_hz = read_sample_rate(shards_dir)
+    seconds = sum(listing[part.shard.name].samples for part in todo) / rate_hz
     processes = _num_processes(seconds, features, teacher_dir, plan)
     groups = [
-        ShardGroup(group, codebook_dir, codebook, teacher_dir, plan)
+        ShardGroup(group, codebook_dir, codebook, teacher_dir, plan, rate_hz)
         for group in _split(todo, processes * plan.groups_per_process or len(parts))
     ]
     run_parts(groups, label_shards, processes, progress, None if plan.device == "cpu" else take_gpu)

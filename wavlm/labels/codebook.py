@@ -38,7 +38,8 @@ from wavlm.labels.fitting import Samples, fit_codebook
 from wavlm.labels.frames import FramesWork, sample_frames
 from wavlm.labels.pools import Pool, read_pools
 from wavlm.labels.sampling import Drawing, draw_shares, samples_per_folder
-from wavlm.specs import SAMPLE_RATE_HZ, CodebookSpec, ExternalLabelsSpec, FittedSource, LabelSource
+from wavlm.shards.listing import read_sample_rate
+from wavlm.specs import CodebookSpec, ExternalLabelsSpec, FittedSource, LabelSource
 from wavlm.storage.files import write_json
 
 UTTERANCES_PER_WORKER = 500  # a process takes some seconds to start
@@ -61,6 +62,7 @@ def build_codebook(
     if isinstance(spec, ExternalLabelsSpec):
         return take_labels_of_others(spec, out)
     names, rate_hz = tuple(shards), label_rate_hz(spec.features)
+    sample_rate_hz = read_sample_rate(*shards.values())
     samples = _draw_samples(spec, shards, teacher_dir, out, plan, progress)
     fitted = fit_codebook(spec, samples, names, out)
     languages = bool(spec.sampling and spec.sampling.languages)
@@ -73,8 +75,8 @@ def build_codebook(
         label_rate_hz=rate_hz,
         sample_utterances=len(samples.drawing.rows),
         sample_speakers=samples.drawing.num_speakers,
-        shares=_count_corpora(names, samples.pools, samples.drawing),
-        languages=_count_languages(samples.pools, samples.drawing) if languages else (),
+        shares=_count_corpora(names, samples.pools, samples.drawing, sample_rate_hz),
+        languages=_count_languages(samples.pools, samples.drawing, sample_rate_hz) if languages else (),
         copies_of_valid=samples.copies_of_valid,
         **fitted._asdict(),
     )
@@ -91,15 +93,17 @@ def _draw_samples(
     plan: ExtractionPlan,
     progress: Progress,
 ) -> Samples:
+    sample_rate_hz = read_sample_rate(*shards.values())
     names, languages = tuple(shards), bool(spec.sampling and spec.sampling.languages)
     rate_hz = label_rate_hz(spec.features)
     train, valid = (
-        read_pools(list(shards.values()), names, split, rate_hz, languages=languages) for split in ("train", "valid")
+        read_pools(list(shards.values()), names, split, rate_hz, sample_rate_hz, languages=languages)
+        for split in ("train", "valid")
     )
-    work = FramesWork(tuple(shards.values()), spec.features, teacher_dir, spec.seed, plan)
-    drawing = draw_shares(train.pools, train.pools, rate_hz, spec.sample_frames, spec)
+    work = FramesWork(tuple(shards.values()), spec.features, teacher_dir, spec.seed, plan, sample_rate_hz)
+    drawing = draw_shares(train.pools, train.pools, rate_hz, spec.sample_frames, spec, sample_rate_hz)
     sample = sample_frames(drawing, work, out, _num_workers(drawing, plan), progress)
-    held_out = draw_shares(valid.pools, train.pools, rate_hz, spec.sample_frames // VALID_SHARE, spec)
+    held_out = draw_shares(valid.pools, train.pools, rate_hz, spec.sample_frames // VALID_SHARE, spec, sample_rate_hz)
     valid_sample = sample_frames(held_out, work, out, _num_workers(held_out, plan))
     release_gpu_memory(plan)
     return Samples(sample, valid_sample, drawing, train.pools, train.copies_of_valid)
@@ -112,26 +116,30 @@ def _num_workers(drawing: Drawing, plan: ExtractionPlan) -> int:
     return min(plan.processes, max(1, len(drawing.rows) // UTTERANCES_PER_WORKER))
 
 
-def _count_corpora(names: Sequence[str], pools: Sequence[Pool], drawing: Drawing) -> tuple[CorpusShare, ...]:
+def _count_corpora(
+    names: Sequence[str], pools: Sequence[Pool], drawing: Drawing, sample_rate_hz: int
+) -> tuple[CorpusShare, ...]:
     """What each corpus gave to the sample: hours that there are, and what was taken."""
     hours = samples_per_folder(pools)
     return tuple(
-        CorpusShare(corpus=name, **_count_share(hours[number], drawing, drawing.folders == number))
+        CorpusShare(corpus=name, **_count_share(hours[number] / sample_rate_hz, drawing, drawing.folders == number))
         for number, name in enumerate(names)
     )
 
 
-def _count_languages(pools: Sequence[Pool], drawing: Drawing) -> tuple[LanguageShare, ...]:
+def _count_languages(pools: Sequence[Pool], drawing: Drawing, sample_rate_hz: int) -> tuple[LanguageShare, ...]:
     """What each language of each corpus gave to the sample."""
     return tuple(
-        LanguageShare(**pool.group._asdict(), **_count_share(pool.num_samples, drawing, drawing.pools == number))
+        LanguageShare(
+            **pool.group._asdict(), **_count_share(pool.num_samples / sample_rate_hz, drawing, drawing.pools == number)
+        )
         for number, pool in enumerate(pools)
     )
 
 
-def _count_share(num_samples: int, drawing: Drawing, is_here: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _count_share(seconds: float, drawing: Drawing, is_here: npt.NDArray[np.bool_]) -> dict[str, Any]:
     return {
-        "hours": num_samples / SAMPLE_RATE_HZ / 3600,
+        "hours": seconds / 3600,
         "utterances": int(is_here.sum()),
         "speakers": len(np.unique(drawing.speakers[is_here])),
         "frames": int(drawing.num_frames[is_here].sum()),

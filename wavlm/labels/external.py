@@ -22,7 +22,7 @@ from wavlm.errors import BadDataError
 from wavlm.labels.centroids import count_fit
 from wavlm.labels.facts import CodebookFacts, codebook_path
 from wavlm.labels.files import SCHEMA, Labels, first_stream
-from wavlm.specs import ExternalLabelsSpec
+from wavlm.specs import SAMPLE_RATE_HZ, ExternalLabelsSpec
 from wavlm.specs.shapes import num_labels
 from wavlm.storage.files import atomic_path, sha256_of, write_json
 from wavlm.storage.seals import check_sealed
@@ -72,10 +72,11 @@ def take_labels_of_others(spec: ExternalLabelsSpec, out: Path) -> CodebookFacts:
 class ExternalLabels:
     """The labels of a codebook folder, by key. Only some of them are in memory."""
 
-    def __init__(self, codebook_dir: Path, facts: CodebookFacts) -> None:
+    def __init__(self, codebook_dir: Path, facts: CodebookFacts, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
+        """sample_rate_hz: of the utterances."""
         self._path = codebook_dir / LABELS_FILE
         check_sealed(self._path)
-        self._facts = facts
+        self._facts, self._sample_rate_hz = facts, sample_rate_hz
         self._file = pq.ParquetFile(self._path, page_checksum_verification=True)
         groups = range(self._file.metadata.num_row_groups)
         self._last_keys = [self._file.metadata.row_group(group).column(0).statistics.max for group in groups]
@@ -94,7 +95,7 @@ class ExternalLabels:
                 f"no labels for an utterance, expected some for each of the corpus; at utterance {key}, {self._path}; "
                 f"{ADVICE}, or leave the corpus out",
             )
-        expected = int(num_labels(num_samples, self._facts.label_rate_hz))
+        expected = int(num_labels(num_samples, self._facts.label_rate_hz, self._sample_rate_hz))
         if len(labels) != expected:
             raise BadDataError(
                 "EXTERNAL_LENGTH",

@@ -23,6 +23,7 @@ from wavlm.errors import BadDataError
 from wavlm.labels.facts import labels_path
 from wavlm.labels.files import FORMAT, Header, LabelMismatchError, Labels, ShardLabels, read_labels
 from wavlm.shards import listing_path, read_listing, stream_columns
+from wavlm.shards.listing import read_sample_rate
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels
 from wavlm.storage.arrow import to_numbers
 from wavlm.storage.columns import ColumnWriter, MappedColumns, forget_columns, open_columns
@@ -153,6 +154,7 @@ def digest_footers(folder: Path) -> bytes:
 def _read_corpus(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, list[Labels]]]:
     """The labels of each shard at 50 Hz, its utterances in the order of the index."""
     listing = read_listing(shards_dir)
+    sample_rate_hz = read_sample_rate(shards_dir)
     for name, rows in _rows_of_shards(shards_dir):
         found = read_labels(labels_dir, name)
         if name not in listing:
@@ -162,7 +164,7 @@ def _read_corpus(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, l
                 f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; "
                 f"at {shards_dir / name}, {labels_dir}"
             )
-        yield found.header, _order_labels(found, rows["key"].to_pylist(), rows["samples"].to_numpy())
+        yield found.header, _order_labels(found, rows["key"].to_pylist(), rows["samples"].to_numpy(), sample_rate_hz)
 
 
 def _rows_of_shards(shards_dir: Path) -> Iterator[tuple[str, pa.Table]]:
@@ -184,7 +186,7 @@ def _rows_of_shards(shards_dir: Path) -> Iterator[tuple[str, pa.Table]]:
         yield last, pa.Table.from_batches(waiting)
 
 
-def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers) -> list[Labels]:
+def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers, sample_rate_hz: int) -> list[Labels]:
     """The labels of each of these utterances, one per network frame."""
     by_key = shard.by_key
     if unknown := sorted(set(keys) ^ set(by_key)):
@@ -192,7 +194,7 @@ def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers
             f"{len(by_key)} utterances have labels, {len(keys)} are in the index; at {', '.join(unknown[:5])}"
         )
     rate_hz = shard.header.label_rate_hz
-    for key, expected in zip(keys, num_labels(num_samples, rate_hz), strict=True):
+    for key, expected in zip(keys, num_labels(num_samples, rate_hz, sample_rate_hz), strict=True):
         if (found := len(by_key[key])) != expected:
             raise LabelMismatchError(f"{found} labels, expected {expected} at {rate_hz} Hz; at utterance {key}")
     return [np.ascontiguousarray(by_key[key][:: rate_hz // FRAME_RATE_HZ]) for key in keys]

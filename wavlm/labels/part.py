@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import faiss
@@ -37,7 +38,7 @@ from wavlm.labels.files import Header, Labels, read_header, write_labels
 from wavlm.labels.quality import JointCounts, joint_counts, merge_counts
 from wavlm.labels.quantizers import read_assign
 from wavlm.shards import TarSample, Utterance, decode_sample, hash_tar, read_samples
-from wavlm.specs import UNKNOWN_LANGUAGE
+from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE
 from wavlm.specs.shapes import FRAME_RATE_HZ
 from wavlm.storage.files import is_whole, note_whole
 
@@ -71,6 +72,7 @@ class ShardGroup:
     codebook: CodebookFacts
     teacher_dir: Path | None
     plan: ExtractionPlan
+    sample_rate_hz: int = SAMPLE_RATE_HZ
 
     def __str__(self) -> str:
         first, last = self.parts[0].shard, self.parts[-1].shard
@@ -89,7 +91,7 @@ def label_shards(group: ShardGroup) -> None:
     faiss.omp_set_num_threads(1)  # as in `cluster`
     with one_thread(), open_ordered_map(group.plan.threads) as ordered_map:
         pending = _PendingLabels()
-        chunks = _read_chunks(parts, ordered_map, group.plan)
+        chunks = _read_chunks(parts, ordered_map, group)
         for chunk, labels in _label_chunks(group, chunks):
             pending.add(chunk, labels)
             if chunk.is_last:
@@ -111,13 +113,13 @@ def _label_chunks(
     """The labels of each utterance: found for its frames on the device of the plan, or those that others made."""
     features, device = group.codebook.features, group.plan.device
     if features is None:
-        others = ExternalLabels(group.codebook_dir, group.codebook)
+        others = ExternalLabels(group.codebook_dir, group.codebook, group.sample_rate_hz)
         for chunk, waveforms in chunks:
             pairs = zip(chunk.keys, waveforms, strict=True)
             yield chunk, [others.of(key, len(waveform)).view(np.int16) for key, waveform in pairs]
         return
-    function = frame_function(features, group.teacher_dir, device).then(read_assign(group.codebook_dir, device))
-    yield from extract_batched(chunks, function, group.plan)
+    function = frame_function(features, group.teacher_dir, device, group.sample_rate_hz)
+    yield from extract_batched(chunks, function.then(read_assign(group.codebook_dir, device)), group.plan)
 
 
 @dataclass(frozen=True)
@@ -132,14 +134,15 @@ class _Chunk:
 
 
 def _read_chunks(
-    parts: Sequence[LabelPart], ordered_map: OrderedMap, plan: ExtractionPlan
+    parts: Sequence[LabelPart], ordered_map: OrderedMap, group: ShardGroup
 ) -> Iterator[tuple[_Chunk, list[Floats]]]:
     """The utterances of these shards in chunks, with their waveforms. An empty chunk ends each shard."""
     # Only one shard is hashed ahead: when its members are read, the bytes are still in the page cache.
     checked = ordered_map(_check_sha256, parts, depth=1)
-    utterances = ordered_map(_decode, _read_members(checked))
+    decode = partial(_decode, sample_rate_hz=group.sample_rate_hz)
+    utterances = ordered_map(decode, _read_members(checked))
     for part in parts:
-        for chunk in cut_chunks(_take_shard(utterances), _num_samples, plan):
+        for chunk in cut_chunks(_take_shard(utterances), _num_samples, group.plan):
             keys, phones = tuple(item.key for item in chunk), tuple(item.phones for item in chunk)
             languages = tuple(item.language or UNKNOWN_LANGUAGE for item in chunk)
             yield _Chunk(part, keys, phones, languages, is_last=False), [item.waveform for item in chunk]
@@ -166,8 +169,8 @@ def _read_members(parts: Iterable[LabelPart]) -> Iterator[TarSample | None]:
         yield None
 
 
-def _decode(item: TarSample | None) -> Utterance | None:
-    return None if item is None else decode_sample(item)
+def _decode(item: TarSample | None, sample_rate_hz: int) -> Utterance | None:
+    return None if item is None else decode_sample(item, sample_rate_hz)
 
 
 def _take_shard(utterances: Iterator[Utterance | None]) -> Iterator[Utterance]:

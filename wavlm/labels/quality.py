@@ -21,6 +21,7 @@ from wavlm.specs.shapes import WINDOW_SAMPLES
 
 Phone = tuple[float, float, str]  # start_s, end_s, name
 
+# In units of 16 kHz: frames have the same times at every rate.
 _FIRST_CENTRE_SAMPLES = WINDOW_SAMPLES // 2  # 200
 
 

@@ -17,7 +17,7 @@ from wavlm.nn.conv import FeatureEncoder, FrameNorm, scale_gradient, to_at_least
 from wavlm.nn.encoder import Encoder
 from wavlm.nn.head import FrameSums, Head, LossTerms, Predictions, select_rows
 from wavlm.specs import NetworkSpec, QuantizerSpec
-from wavlm.specs.shapes import num_frames, receptive_field
+from wavlm.specs.shapes import num_frames, receptive_field, sample_rate_of
 
 WAVEFORM_EPS = 1e-5  # as in the original training code; the feature extractor of transformers uses 1e-7
 
@@ -66,6 +66,11 @@ class WavLM(nn.Module):
         self.mask_embedding = nn.Parameter(torch.rand(network.width))
         self.encoder = Encoder(network, attend or default_attention())
         self.head = ContrastiveHead(network, quantizer) if quantizer else Head(network, num_clusters, num_streams)
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """The rate of the waveforms that the network is for, as its strides say."""
+        return sample_rate_of(self.network.conv_layers)
 
     def hidden_states(
         self,

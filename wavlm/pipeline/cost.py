@@ -49,6 +49,7 @@ from wavlm.pipeline.stage_cost import Cost, StageCost
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
 from wavlm.specs import (
+    SAMPLE_RATE_HZ,
     CodebookSpec,
     ExternalLabelsSpec,
     LabelSource,
@@ -143,7 +144,7 @@ def _to_make(sizes: Mapping[Any, Sum], store: Store | None) -> dict[Any, Sum]:
 def _shard_bytes(shards: Shards, hours: Sum, store: Store | None) -> Sum:
     if store and store.is_complete(shards):
         return Sum(store.facts(shards, ShardsFacts).bytes)
-    return hours * (3600 * FLAC_BYTES_PER_SECOND)
+    return hours * (3600 * FLAC_BYTES_PER_SECOND * shards.spec.sample_rate_hz / SAMPLE_RATE_HZ)
 
 
 def _labels(

@@ -19,8 +19,8 @@ from wavlm.pipeline.evaluation_cost import network_of
 from wavlm.pipeline.finetune_cost import flops_of, network_of_system, seconds_of
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.store import Store
-from wavlm.specs import SAMPLE_RATE_HZ, NetworkSpec, hidden_features
-from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
+from wavlm.specs import NetworkSpec, hidden_features
+from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops, sample_rate_of
 
 REFERENCE_FLOPS = CORE_FLOPS  # of one core of the machine on which the rates of steps were measured, in the same crop
 PASSES = 3  # timed, after one that is not
@@ -40,7 +40,7 @@ def measure_speed(network: NetworkSpec, crop_seconds: float) -> float:
     seconds = min(crop_seconds, MOST_CROP_SECONDS, MOST_FLOPS / of_a_second)
     with one_thread():
         model = WavLM(network, num_clusters=2)
-        waveform = torch.zeros(1, round(seconds * SAMPLE_RATE_HZ))
+        waveform = torch.zeros(1, round(seconds * sample_rate_of(network.conv_layers)))
         spent = [
             _time_pass(lambda: torch.autograd.backward(model.extract(waveform).square().mean()))
             for _ in range(1 + PASSES)

@@ -35,7 +35,7 @@ from wavlm.specs.label_sources import (
     hidden_features,
     name_features,
 )
-from wavlm.specs.labelling import CodebookSpec, RefitSpec, SampledSpec, ScoresSpec, ShardSpec
+from wavlm.specs.labelling import CodebookSpec, RefitSpec, SampledSpec, SampleRate, ScoresSpec, ShardSpec
 from wavlm.specs.layouts import Layout
 from wavlm.specs.made import MadeSource
 from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
@@ -105,6 +105,7 @@ __all__ = [
     "RandomProjectionSpec",
     "Recipe",
     "RefitSpec",
+    "SampleRate",
     "SampledSpec",
     "SamplingSpec",
     "ScoresSpec",

@@ -11,6 +11,9 @@ from wavlm.specs.base import Count, FieldError, Name, Natural, NonNegative, Posi
 from wavlm.specs.features import Features
 from wavlm.specs.sampling import SamplingSpec
 
+# Those of which WebRTC's detector of voices takes the samples, some of them doubled.
+SampleRate = Literal[8000, 16000, 24000, 32000, 48000]
+
 
 class ShardSpec(Spec):
     """How recordings become utterances in tar shards: dropped, cut into pieces or joined."""
@@ -59,6 +62,15 @@ class ShardSpec(Spec):
     Unit: megabytes (10^6 bytes).
     Change: larger for large corpora, so that there are fewer files (512 in the paper's recipes); smaller for small
     ones, so that all workers have a shard to make (24 in the demo).
+    """
+
+    sample_rate_hz: SampleRate = 16000
+    """Samples per second of the utterances. Recordings of other rates are resampled.
+
+    Unit: Hz.
+    Source: docs/algorithm.md 7: 16000.
+    Change: 8000 for telephone speech, 24000 or more for music and animals, with strides of the network whose product is
+    a fiftieth of it (`networks/tiny-8khz`, `networks/tiny-24khz`). It makes other shards, labels and models.
     """
 
     max_rejected: Probability = 0.01

@@ -153,6 +153,7 @@ class Recipe(Spec):
         self._check_purpose()
         self._check_systems()
         self._check_corpora()
+        self._check_rates()
         check_iterations(self)
         self._check_first()
         check_layers(self)
@@ -210,6 +211,15 @@ class Recipe(Spec):
             if name in seen:
                 raise FieldError(f"the corpus {name} is named twice", role, place)
             seen.add(name)
+
+    def _check_rates(self) -> None:
+        """Check that what is mixed has one sample rate."""
+        rates = self.shards.sample_rate_hz, (self.noise_shards or self.shards).sample_rate_hz
+        if len(set(rates)) > 1:
+            raise FieldError(
+                f"noise and rooms have {rates[1]} Hz, speech has {rates[0]} Hz: give both one rate",
+                *("noise_shards", "sample_rate_hz"),
+            )
 
     def _check_first(self) -> None:
         """Check that what stands in for a version that is not there yet is a model of its own, of the recipe."""

@@ -9,11 +9,11 @@ from pathlib import Path
 from wavlm.errors import BadDataError, CodedError
 from wavlm.errors.boundary import code_errors
 from wavlm.export.sources import check_network, find_model, read_model_network
-from wavlm.features.layers import check_layers
+from wavlm.features.layers import check_layers, check_rate
 from wavlm.pipeline.artifacts import Codebook, ImportedModel
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.imported import describe_source, place_of, teacher_network
-from wavlm.specs import ExternalLabelsSpec, ModelFolder, ModelVersion, hidden_features
+from wavlm.specs import SAMPLE_RATE_HZ, ExternalLabelsSpec, ModelFolder, ModelVersion, hidden_features
 
 
 def check_models(wanted: Wanted) -> Iterator[Finding]:
@@ -70,6 +70,8 @@ def check_teachers(wanted: Wanted) -> Iterator[Finding]:
         try:
             network = teacher_network(codebook, wanted.store)
             if network:
+                rate_hz = codebook.shards[0].spec.sample_rate_hz if codebook.shards else SAMPLE_RATE_HZ
+                check_rate(network, rate_hz, f"{codebook.name}, a codebook of {codebook.teacher.name}")
                 check_layers(
                     network,
                     (hidden.layer,),
@@ -77,5 +79,5 @@ def check_teachers(wanted: Wanted) -> Iterator[Finding]:
                     f"{codebook.name}, a codebook of {codebook.teacher.name}",
                 )
         except CodedError as error:
-            if error.code == "LAYER_MISSING":  # else `check_models` says so
+            if error.code in ("LAYER_MISSING", "SAMPLE_RATE"):  # else `check_models` says so
                 yield error

@@ -94,11 +94,12 @@ def check_mixing(wanted: Wanted) -> Iterator[Finding]:
 def check_frames(wanted: Wanted) -> Iterator[Finding]:
     """The network makes one frame per label."""
     for model in wanted.of(Model):
-        if mismatch := find_frames_mismatch(model.network.conv_layers):
+        rate_hz = model.shards[0].spec.sample_rate_hz if model.shards else SAMPLE_RATE_HZ
+        if mismatch := find_frames_mismatch(model.network.conv_layers, rate_hz):
             yield UsageError(
                 "JOB",
                 f"{mismatch}; at network.conv_layers of iteration {model.iteration}; "
-                "take kernels and strides that make 50 frames per second",
+                f"take kernels and strides that make 50 frames per second of {rate_hz} Hz",
             )
 
 
