@@ -61,8 +61,7 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
 
     Raises LeftOutError at the end if evaluations were left out, because something is missing on this machine.
     `tell` is called when all of them are there. `is_here`: whether this machine makes all of it, so that it can be said
-    how long that takes. `is_today`:
-    folders as they are now, whatever the newest refresh has taken.
+    how long that takes. `is_today`: folders as they are now, whatever the newest refresh has taken.
     """
     artifact_store = Store(Path(store))
     redo = make_one is make_again

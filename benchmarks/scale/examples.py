@@ -6,6 +6,7 @@ files of features hold zeros.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ def write_fakes(folder: Path, size: int) -> None:
 
     keys = [f"word{number % WORDS:02d}/{number:012x}_nohash_0" for number in range(size)]
     speakers = [f"speaker{number % SPEAKERS:05d}" for number in range(size)]
-    known = {
+    known: dict[str, Sequence[object]] = {
         "key": keys,
         "path": keys,
         "speaker": speakers,
@@ -108,7 +109,7 @@ def _write_features(group: FeatureGroup) -> None:
             np.save(path, values)
 
 
-def _write(path: Path, columns: dict[str, list[object]], schema: pa.Schema) -> None:
+def _write(path: Path, columns: Mapping[str, Sequence[object]], schema: pa.Schema) -> None:
     """A table whose other columns are empty."""
     size = len(next(iter(columns.values())))
     arrays = [pa.array(columns.get(field.name, [None] * size), field.type) for field in schema]
