@@ -34,6 +34,7 @@ FREE_FIELDS = {
     "EvaluationSpec": {"corpora", "description", "deviation", "noise", "protocol", "reality", "shards"},
     "FinetuneSpec": {
         *("baseline", "corpora", "description", "model", "noise", "protocol", "reality", "registry_name", "rooms"),
+        "system",
         "shards",
     },
     # The content is digested; a revision only asks for a new look; the list is a place, its sizes only decide refits.

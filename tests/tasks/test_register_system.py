@@ -13,10 +13,13 @@ import yaml
 import tasks.finetune
 from tasks.corpus import corpus
 from tasks.finetune import finetune
+from tasks.model import model
 from tasks.register_system import register_system
 from tasks.registry.connection import connect
 from tasks.registry.versions import versions_of
+from tasks.requests import request_system
 from tasks.shards import shards
+from tasks.versions import resolve_versions
 from tests.finetune.made import LAYOUT, make_spec, write_words
 from tests.folders import read_resolved
 from wavlm.engine.ranks import Ranks
@@ -25,12 +28,13 @@ from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import StopRequest
 from wavlm.finetune.load import load_system
 from wavlm.finetune.loop import tune
-from wavlm.pipeline.artifacts import Finetune, SystemRegistration
+from wavlm.pipeline.artifacts import Finetune, ImportedModel, SystemRegistration
 from wavlm.pipeline.cost import cost
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.request import write_finetune_request
 from wavlm.pipeline.scoreboard import read_stored_results
 from wavlm.pipeline.store import Store
+from wavlm.specs.yaml import read_recipe
 
 # Prefect may be asked to follow our loggers; outside a flow it complains.
 pytestmark = [pytest.mark.full, pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning")]
@@ -94,5 +98,21 @@ def test_a_system_is_made_registered_once_and_listed(tmp_path: Path, monkeypatch
 
     (row,) = read_stored_results(store)
     assert (row.facts.subject, row.facts.task, row.subject) == ("tiny", "ks", system.key)
-    request = write_finetune_request(system.spec, "random:tiny", store)
+    request = write_finetune_request((system.spec,), "random:tiny", store)
     assert plan(read_resolved(request, store))[2].key == system.key
+
+    # Another system goes on from the registered one.
+    request = request_system(specs / "finetunes" / "tiny.yaml", "", store, going_on_from="tiny:2")
+    resolve_versions(read_recipe(request), store)
+    imported, *_, onward, registration = plan(read_resolved(request, store))
+    assert isinstance(imported, ImportedModel)
+    assert isinstance(onward, Finetune)
+    assert isinstance(registration, SystemRegistration)
+    taken = model.fn(imported, store, HERE)
+    for name in ("head.safetensors", "model.safetensors"):
+        assert (taken / name).read_bytes() == (folder / name).read_bytes()
+    finetune.fn(onward, store, HERE)
+    register_system.fn(registration, store, HERE)
+    newest = versions_of(registry, "tiny")[0]
+    assert (newest.version, newest.tags["start.version"], newest.tags["start.key"]) == (3, "tiny:2", imported.key)
+    assert newest.tags["start.system"] == "system"

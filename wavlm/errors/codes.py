@@ -178,7 +178,7 @@ class Code(StrEnum):
     GENERATION_GONE = "GENERATION_GONE"
     """An earlier generation of a corpus is needed, and its files are not all there. Do: bring them back, or refit."""
     HEAD_SHAPE = "HEAD_SHAPE"
-    """A stage of fine-tuning changes the shape of the head. Do: keep widths and centres the same in all stages."""
+    """A stage, or a system that is gone on from, has a head of another shape. Do: keep widths and centres the same."""
     HUNG = "HUNG"
     """An update did not end in time. Do: run the same command again; look at the rank that the message names."""
     INDEX_SCHEMA = "INDEX_SCHEMA"

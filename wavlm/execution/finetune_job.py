@@ -32,7 +32,9 @@ class FinetuneJob(BaseModel):
     out: Path
     spec: FinetuneSpec
     start: StartWeights | None = None  # None: the spec's baseline
-    subject_name: str = ""  # of the model or baseline, for people
+    head: StartWeights | None = None  # of the system that is gone on from, and its head; None: a fresh head
+    subject_name: str = ""  # of the model, system or baseline, for people
+    notes: tuple[str, ...] = ()  # what a reader of the figures has to know of it
     data: tuple[LabelledFolders, ...]
     noise: tuple[LabelledFolders, ...] = ()
     rooms: tuple[Path, ...] = ()

@@ -72,7 +72,8 @@ class ImportedModel(Artifact):
     """A model from elsewhere in this pipeline's own form: a teacher, or the weights that a training starts from."""
 
     kind: ClassVar[str] = "model"
-    files = ("model.safetensors", "network.json", "lineage.json")
+    # Heads are of systems alone.
+    files = ("model.safetensors", "network.json", "lineage.json", "head.safetensors", "head.json")
     spec: ModelSpec
     called: str = field(default="model", compare=False)  # its name in the recipe
 
@@ -236,7 +237,7 @@ class Finetune(Artifact):
         *("scoring.safetensors", "predictions.parquet", "metrics.jsonl", "train.log", "curves.png", "snapshots/*/*"),
     )
     spec: FinetuneSpec
-    subject: Teacher | BaselineSpec  # what the system stands on
+    subject: Teacher | Finetune | BaselineSpec  # what the system stands on, or the system that it goes on from
     shards: tuple[Shards, ...]  # of the labelled corpora
     noise: tuple[Shards, ...] = ()
     rooms: tuple[Shards, ...] = ()
@@ -246,8 +247,13 @@ class Finetune(Artifact):
         return tuple(item.corpus for item in (*self.shards, *self.noise))
 
     @property
+    def stands_on(self) -> Teacher | BaselineSpec:
+        """The model or baseline beneath all systems."""
+        return self.subject.stands_on if isinstance(self.subject, Finetune) else self.subject
+
+    @property
     def subject_name(self) -> str:
-        """The model's name, or the baseline's type."""
+        """The name of the model or system, or the baseline's type."""
         return self.subject.name if isinstance(self.subject, Artifact) else self.subject.type
 
     @property

@@ -236,7 +236,7 @@ def _finetune(system: Finetune, store: Store | None, left: frozenset[Artifact]) 
         petaflops = Sum(flops_of(system, network) / 1e15)
         each = ADAM_BYTES_PER_PARAMETER * num_parameters(network, 0) / 1e9
         disk = Sum(SNAPSHOTS * each + WEIGHT_BYTES_PER_PARAMETER * num_parameters(network, 0) / 1e9)
-    iteration = system.subject.iteration if isinstance(system.subject, Model) else 0
+    iteration = system.stands_on.iteration if isinstance(system.stands_on, Model) else 0
     precisions = {stage.precision for stage in system.spec.stages}
     return StageCost(
         iteration,

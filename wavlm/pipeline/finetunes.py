@@ -10,8 +10,9 @@ from wavlm.execution.finetune_job import FinetuneJob, LabelledFolders
 from wavlm.execution.job import StartWeights
 from wavlm.execution.processes import num_cores
 from wavlm.execution.runtime import Runtime
+from wavlm.finetune.facts import HEAD_WEIGHTS_FILE, read_head_file
 from wavlm.nn.description import WEIGHTS_FILE
-from wavlm.pipeline.artifacts import Artifact, Finetune, Shards
+from wavlm.pipeline.artifacts import Artifact, Finetune, ImportedModel, Shards
 from wavlm.pipeline.store import Store
 from wavlm.specs.stages import FinetuneStage
 from wavlm.storage.seals import sha256_as_sealed
@@ -19,24 +20,38 @@ from wavlm.storage.seals import sha256_as_sealed
 
 def job_of_system(artifact: Finetune, store: Store, runtime: Runtime, out: Path) -> FinetuneJob:
     """The job that fills `out` with this system."""
-    subject, spec, start = artifact.subject, artifact.spec, None
+    subject = artifact.subject
+    start = head = baseline = None
     if isinstance(subject, Artifact):
         folder = store.path(subject)
-        start = StartWeights(folder=folder, sha256=sha256_as_sealed(folder / WEIGHTS_FILE))
-        spec = spec.model_copy(update={"baseline": None})
+        if is_system(subject):
+            head = _weights(folder, HEAD_WEIGHTS_FILE)
+            baseline = read_head_file(folder).baseline
+        if baseline is None:
+            start = _weights(folder, WEIGHTS_FILE)
     else:
-        spec = spec.model_copy(update={"baseline": subject})
+        baseline = subject
     return FinetuneJob(
         key=artifact.key,
         out=out,
-        spec=spec,
+        spec=artifact.spec.model_copy(update={"baseline": baseline}),
         start=start,
+        head=head,
         subject_name=artifact.subject_name,
         data=_folders(artifact.shards, store),
         noise=_folders(artifact.noise, store),
         rooms=tuple(store.path(item) for item in artifact.rooms),
-        runtime=with_ranks(runtime, spec.stages),
+        runtime=with_ranks(runtime, artifact.spec.stages),
     )
+
+
+def is_system(subject: Artifact) -> bool:
+    """Whether an artifact has a head, as a system has it."""
+    return isinstance(subject, Finetune) or (isinstance(subject, ImportedModel) and subject.spec.part == "system")
+
+
+def _weights(folder: Path, name: str) -> StartWeights:
+    return StartWeights(folder=folder, sha256=sha256_as_sealed(folder / name))
 
 
 def with_ranks(runtime: Runtime, stages: Sequence[FinetuneStage]) -> Runtime:

@@ -109,12 +109,17 @@ def evaluations_of(model: Teacher | None, recipe: Recipe) -> tuple[Evaluation, .
 
 def systems_of(recipe: Recipe, last: Model | None) -> Iterator[Finetune]:
     """The systems that a recipe fine-tunes. last: the model of its last iteration."""
+    made: dict[str, Finetune] = {}
     for spec in recipe.finetune:
-        model = ImportedModel(recipe.models[spec.model], spec.model) if spec.model and not spec.baseline else last
-        subject = model if spec.baseline is None else _fill_network(spec.baseline, None)
+        subject: Teacher | Finetune | BaselineSpec | None = made.get(spec.system, last)
+        if spec.baseline is not None:
+            subject = _fill_network(spec.baseline, None)
+        elif spec.system not in made and (name := spec.system or spec.model):
+            subject = ImportedModel(recipe.models[name], name)
         assert subject is not None  # noqa: S101 - the recipe was checked
         shards, noise, rooms = (_shards(it, spec.shards) for it in (spec.corpora, spec.noise, spec.rooms))
-        yield Finetune(spec, subject, shards, noise, rooms)
+        made[spec.name] = Finetune(spec, subject, shards, noise, rooms)
+    yield from made.values()
 
 
 def evaluated_models(recipe: Recipe) -> list[ImportedModel]:
@@ -211,7 +216,8 @@ def _places(artifact: Artifact, artifacts: Sequence[Artifact]) -> set[int]:
     if isinstance(artifact, Scores | Export | Registration):
         return {artifact.model.iteration}
     if isinstance(artifact, Evaluation | Finetune):
-        return {artifact.subject.iteration} if isinstance(artifact.subject, Model) else set()
+        subject = artifact.stands_on if isinstance(artifact, Finetune) else artifact.subject
+        return {subject.iteration} if isinstance(subject, Model) else set()
     found = set()
     for model in models(artifacts):
         teacher, start = model.codebook and model.codebook.teacher, model.start
@@ -233,7 +239,7 @@ def used_models(recipe: Recipe) -> list[ImportedModel]:
     teachers = {item.model for item in features if item.type == "hidden"}
     used = teachers | {iteration.start.model for iteration in recipe.iterations if iteration.start}
     used |= {item.called for item in evaluated_models(recipe)}
-    used |= {item.model for item in recipe.finetune if item.baseline is None}
+    used |= {item.system or item.model for item in recipe.finetune if item.baseline is None}
     return [ImportedModel(spec, name) for name, spec in recipe.models.items() if name in used]
 
 

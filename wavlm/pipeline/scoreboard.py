@@ -45,7 +45,7 @@ def board_of(model: Model, recipe: Recipe, store: Store) -> Board:
 
 def systems_board_of(model: Model, recipe: Recipe, store: Store) -> Board:
     """The table of the systems that a recipe fine-tunes on one model, as far as the store holds them."""
-    return keep(find_results([it for it in systems_of(recipe, model) if it.subject == model], store))
+    return keep(find_results([it for it in systems_of(recipe, model) if it.stands_on == model], store))
 
 
 def own_results(board: Board, model: Artifact) -> list[EvaluationFacts]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from wavlm.finetune.facts import FinetuneFacts
 from wavlm.pipeline.artifacts import Artifact, Finetune, ImportedModel, lineage
+from wavlm.pipeline.finetunes import is_system
 from wavlm.pipeline.store import Store
 from wavlm.specs import ModelVersion
 from wavlm.specs.identity import canonical, key_of
@@ -32,6 +33,8 @@ def tags_of_system(system: Finetune) -> dict[str, str]:
         found["start.key"] = subject.key
     else:
         found["start.key"] = key_of(canonical(subject))
+    if isinstance(subject, Artifact) and is_system(subject):
+        found["start.system"] = system.subject_name
     if isinstance(subject, ImportedModel) and isinstance(subject.spec.source, ModelVersion):
         found["start.version"] = f"{subject.spec.source.model}:{subject.spec.source.version}"
     return found

@@ -36,6 +36,7 @@ class FinetuneSpec(Spec):
             "registry_name",
             "rooms",
             "shards",
+            "system",
         }
     )
 
@@ -54,6 +55,16 @@ class FinetuneSpec(Spec):
     A folder or a file, NAME@ALIAS or NAME:VERSION of the registry, or a file of data_specs/models. In a recipe: one of
     its models; empty: that of the last iteration. Or a baseline, as in `wavlm evaluate`: fbank, mfcc, random:NETWORK.
     Change: give another one with `wavlm finetune SPEC --model MODEL`.
+    """
+
+    system: str = ""
+    """The system that training goes on from, in place of a model: its network and its head.
+
+    Another file of data_specs/finetunes, which is trained first; a folder that `wavlm finetune` made; NAME@ALIAS or
+    NAME:VERSION of the registry. In a recipe: a system before this one, or one of its models that is `part: system`.
+    Weights are taken by name. What depends on the classes, such as a row per training speaker, begins anew where the
+    classes are others.
+    Change: to adapt a system to other data. Another one: `wavlm finetune SPEC --system SYSTEM`.
     """
 
     baseline: BaselineSpec | None = None
@@ -158,6 +169,12 @@ class FinetuneSpec(Spec):
         except ValidationError as error:
             first = error.errors()[0]
             raise FieldError(first["msg"], *at, *first["loc"][1:]) from error
+
+    @model_validator(mode="after")
+    def _check_subject(self) -> FinetuneSpec:
+        if self.system and (self.model or self.baseline is not None):
+            raise FieldError("it stands on a model and goes on from a system: leave one of them out", "system")
+        return self
 
     @model_validator(mode="after")
     def _check_mix(self) -> FinetuneSpec:
