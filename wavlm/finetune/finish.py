@@ -79,7 +79,8 @@ def write_system(job: FinetuneJob, run: StageRun, progress: TuningProgress, test
 def describe_test(spec: FinetuneSpec, tested: Tested) -> EvaluationFacts:
     """The results of a system, as those of an evaluation: the system is the row, its task on its data the column."""
     split: Split = tested.split
-    corpora = "-".join(corpus.name for corpus in spec.corpora)
+    simulated = (spec.simulation.name,) if spec.simulation else ()
+    corpora = "-".join((*(corpus.name for corpus in spec.corpora), *simulated))
     return EvaluationFacts(
         evaluation=f"{spec.task.type}-{corpora}",
         task=spec.task.type,

@@ -25,6 +25,7 @@ from wavlm.specs import (
     NetworkSpec,
     ScoresSpec,
     ShardSpec,
+    SimulationSpec,
     StartSpec,
     TrainSpec,
 )
@@ -142,6 +143,26 @@ class Mixtures(Artifact):
 
 
 @dataclass(frozen=True)
+class Simulation(Artifact):
+    """Conversations made of single utterances, packed as a labelled corpus: who speaks when is known."""
+
+    kind: ClassVar[str] = "simulation"
+    files = (
+        *("packed.json", "talks/simulation.json", "talks/corpus/*.rttm", "talks/tracks/**", "talks/listen/*"),
+        *(f"corpus/{name}" for name in Corpus.files),
+        *(f"shards/{name}" for name in Shards.files),
+    )
+    spec: SimulationSpec
+    speech: tuple[Shards, ...]
+    noise: tuple[Shards, ...] = ()
+    rooms: tuple[Shards, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+@dataclass(frozen=True)
 class Model(Artifact):
     kind: ClassVar[str] = "pretrain"
     files = ("model.safetensors", "network.json", "training.json", "metrics.jsonl", "train.log", "snapshots/*/*")
@@ -212,6 +233,7 @@ class Evaluation(Artifact):
     subject: Teacher | BaselineSpec
     shards: tuple[Shards, ...]  # of the labelled corpora
     noise: tuple[Shards, ...] = ()
+    simulation: Simulation | None = None
 
     @property
     def also_read(self) -> tuple[Artifact, ...]:
@@ -241,6 +263,7 @@ class Finetune(Artifact):
     shards: tuple[Shards, ...]  # of the labelled corpora
     noise: tuple[Shards, ...] = ()
     rooms: tuple[Shards, ...] = ()
+    simulation: Simulation | None = None
 
     @property
     def also_read(self) -> tuple[Artifact, ...]:
@@ -315,6 +338,7 @@ Kind = Literal[
     "codebook",
     "labels",
     "mixtures",
+    "simulation",
     "pretrain",
     "scores",
     "evaluation",

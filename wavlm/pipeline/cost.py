@@ -15,6 +15,7 @@ from wavlm.execution.rates import (
     CLUSTERING_FLOPS,
     CORE_FLOPS,
     DECODE_RATE,
+    ENCODE_RATE,
     MFCC_LABELS_RATE,
     PACK_RATE,
     RESAMPLE_RATE,
@@ -39,12 +40,14 @@ from wavlm.pipeline.artifacts import (
     Model,
     Scores,
     Shards,
+    Simulation,
     keep_latest,
 )
 from wavlm.pipeline.evaluation_cost import NO_HEADS, cost_features, cost_heads
 from wavlm.pipeline.finetune_cost import flops_of, has_network, network_of_system, seconds_of
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan, scores_of
+from wavlm.pipeline.simulation_cost import hours_of_simulation
 from wavlm.pipeline.stage_cost import Cost, StageCost
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
@@ -91,6 +94,7 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
     ]
     heads = cost_heads(_evaluations(artifacts), store)
     stages += [StageCost(it, "heads", Sum(), petaflops=found.petaflops) for it, found in sorted(heads.items())]
+    stages += [_simulation(item, store, left) for item in artifacts if isinstance(item, Simulation)]
     stages += [_finetune(item, store, left) for item in artifacts if isinstance(item, Finetune)]
     return Cost(
         hours=add(hours[item] for item in shards if item.corpus.name in speech),
@@ -226,6 +230,14 @@ def _pretrain(model: Model, hours: dict[Shards, Sum], left: frozenset[Artifact])
         petaflops=Sum(flops / 1e15),
         precision=train.precision,
     )
+
+
+def _simulation(item: Simulation, store: Store | None, left: frozenset[Artifact]) -> StageCost:
+    """The shards, and as much again while the conversations are made. Drawing and rooms are not counted."""
+    hours = Sum(hours_of_simulation(item, store))
+    disk = hours * (3600 * FLAC_BYTES_PER_SECOND / 1e9)
+    core_hours = hours * (1 / ENCODE_RATE + 1 / PACK_RATE)
+    return StageCost(0, "simulation", core_hours, disk, _left({item: disk}, left))
 
 
 def _finetune(system: Finetune, store: Store | None, left: frozenset[Artifact]) -> StageCost:

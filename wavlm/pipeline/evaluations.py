@@ -9,6 +9,7 @@ from wavlm.evaluation.examples import Take
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.run import Inputs
+from wavlm.mixing.conversations.places import corpus_of, shards_of
 from wavlm.nn.description import WEIGHTS_FILE
 from wavlm.pipeline.artifacts import Artifact, Corpus, Evaluation, Model, lineage
 from wavlm.pipeline.store import Store
@@ -24,6 +25,12 @@ def find_inputs(artifact: Evaluation, store: Store) -> Inputs:
         LabelledCorpus(item.name, store.path(item.corpus), store.path(item), number)
         for number, item in enumerate(shards)
     )
+    packed = {item.key: store.path(item) for item in shards}
+    corpora = labelled[: len(artifact.shards)]
+    if artifact.simulation is not None:
+        folder = store.path(artifact.simulation)
+        packed[artifact.simulation.key] = shards_of(folder)
+        corpora += (LabelledCorpus(artifact.simulation.name, corpus_of(folder), shards_of(folder), len(labelled)),)
     subject = artifact.subject
     if isinstance(subject, Artifact):
         folder = store.path(subject)
@@ -32,9 +39,9 @@ def find_inputs(artifact: Evaluation, store: Store) -> Inputs:
     else:
         found = Subject(key_of(canonical(subject)), baseline=subject)
     return Inputs(
-        corpora=labelled[: len(artifact.shards)],
+        corpora=corpora,
         noise=labelled[len(artifact.shards) :],
-        shards={item.key: store.path(item) for item in shards},
+        shards=packed,
         subject=found,
         subject_name=artifact.subject_name,
         notes=tuple(filter(None, [describe_training(artifact, store)])),

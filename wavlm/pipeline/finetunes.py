@@ -11,6 +11,7 @@ from wavlm.execution.job import StartWeights
 from wavlm.execution.processes import num_cores
 from wavlm.execution.runtime import Runtime
 from wavlm.finetune.facts import HEAD_WEIGHTS_FILE, read_head_file
+from wavlm.mixing.conversations.places import corpus_of, shards_of
 from wavlm.nn.description import WEIGHTS_FILE
 from wavlm.pipeline.artifacts import Artifact, Finetune, ImportedModel, Shards
 from wavlm.pipeline.store import Store
@@ -38,7 +39,7 @@ def job_of_system(artifact: Finetune, store: Store, runtime: Runtime, out: Path)
         start=start,
         head=head,
         subject_name=artifact.subject_name,
-        data=_folders(artifact.shards, store),
+        data=(*_folders(artifact.shards, store), *_simulated(artifact, store)),
         noise=_folders(artifact.noise, store),
         rooms=tuple(store.path(item) for item in artifact.rooms),
         runtime=with_ranks(runtime, artifact.spec.stages),
@@ -61,6 +62,13 @@ def with_ranks(runtime: Runtime, stages: Sequence[FinetuneStage]) -> Runtime:
     micro_batches = gcd(*(stage.micro_batches_per_update for stage in stages))
     most = max(count for count in range(1, num_cores() + 1) if micro_batches % count == 0)
     return runtime.model_copy(update={"processes": most})
+
+
+def _simulated(artifact: Finetune, store: Store) -> tuple[LabelledFolders, ...]:
+    if artifact.simulation is None:
+        return ()
+    folder = store.path(artifact.simulation)
+    return (LabelledFolders(name=artifact.simulation.name, corpus=corpus_of(folder), shards=shards_of(folder)),)
 
 
 def _folders(shards: Sequence[Shards], store: Store) -> tuple[LabelledFolders, ...]:

@@ -21,6 +21,7 @@ from wavlm.pipeline.artifacts import (
     Registration,
     Scores,
     Shards,
+    Simulation,
     SystemRegistration,
     Teacher,
     build_order,
@@ -36,6 +37,7 @@ from wavlm.specs import (
     NetworkSpec,
     Recipe,
     ShardSpec,
+    SimulationSpec,
     StartSpec,
 )
 from wavlm.specs.lookup import suggest
@@ -101,7 +103,13 @@ def evaluations_of(model: Teacher | None, recipe: Recipe) -> tuple[Evaluation, .
     baselines = (_fill_network(item, network) for item in recipe.evaluate.baselines)
     subjects = (*((model,) if model else ()), *baselines)
     return tuple(
-        Evaluation(spec, subject, _shards(spec.corpora, spec.shards), _shards(spec.noise, spec.shards))
+        Evaluation(
+            spec,
+            subject,
+            _shards(spec.corpora, spec.shards),
+            _shards(spec.noise, spec.shards),
+            simulation_of(spec.simulation),
+        )
         for spec in recipe.evaluate.evaluations
         for subject in subjects
     )
@@ -118,8 +126,15 @@ def systems_of(recipe: Recipe, last: Model | None) -> Iterator[Finetune]:
             subject = ImportedModel(recipe.models[name], name)
         assert subject is not None  # noqa: S101 - the recipe was checked
         shards, noise, rooms = (_shards(it, spec.shards) for it in (spec.corpora, spec.noise, spec.rooms))
-        made[spec.name] = Finetune(spec, subject, shards, noise, rooms)
+        made[spec.name] = Finetune(spec, subject, shards, noise, rooms, simulation_of(spec.simulation))
     yield from made.values()
+
+
+def simulation_of(spec: SimulationSpec | None) -> Simulation | None:
+    """The conversations of a spec, with the shards that they are made of; None without one."""
+    if spec is None:
+        return None
+    return Simulation(spec, *(_shards(corpora, spec.shards) for corpora in (spec.corpora, spec.noise, spec.rooms)))
 
 
 def evaluated_models(recipe: Recipe) -> list[ImportedModel]:

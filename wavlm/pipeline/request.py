@@ -19,7 +19,7 @@ from wavlm.pipeline.check import NotReadyError
 from wavlm.pipeline.check.sources import find_missing, find_missing_model
 from wavlm.pipeline.imported import place_of
 from wavlm.pipeline.store import Store
-from wavlm.specs import BaselineSpec, FinetuneSpec, ModelSpec, NetworkSpec, SuiteSpec
+from wavlm.specs import BaselineSpec, CorpusSpec, EvaluationSpec, FinetuneSpec, ModelSpec, NetworkSpec, SuiteSpec
 from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
 from wavlm.specs.identity import key_of
 from wavlm.specs.lookup import find_file, shipped_specs
@@ -136,17 +136,18 @@ def set_missing_aside(suite: SuiteSpec) -> tuple[SuiteSpec, list[CodedError]]:
 
     Raises NotReadyError, which lists all of it, if none can be run.
     """
-    missing = {
-        spec: list(find_missing(spec)) for it in suite.evaluations for spec in dict.fromkeys((*it.corpora, *it.noise))
-    }
+    missing = {spec: list(find_missing(spec)) for it in suite.evaluations for spec in dict.fromkeys(_corpora_of(it))}
     models = {it.name: list(find_missing_model(it)) for it in suite.evaluations}
-    ready = tuple(
-        it for it in suite.evaluations if not any((*map(missing.get, (*it.corpora, *it.noise)), models[it.name]))
-    )
+    ready = tuple(it for it in suite.evaluations if not any((*map(missing.get, _corpora_of(it)), models[it.name])))
     problems = [error for errors in (*missing.values(), *models.values()) for error in errors]
     if not ready:
         raise NotReadyError(problems)
     return suite.model_copy(update={"evaluations": ready}), problems
+
+
+def _corpora_of(spec: EvaluationSpec) -> tuple[CorpusSpec, ...]:
+    simulated = (*spec.simulation.corpora, *spec.simulation.noise, *spec.simulation.rooms) if spec.simulation else ()
+    return (*spec.corpora, *spec.noise, *simulated)
 
 
 def set_absent_aside(suite: SuiteSpec) -> tuple[SuiteSpec, list[str]]:

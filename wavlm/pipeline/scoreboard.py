@@ -115,7 +115,8 @@ def _conditions_of_system(head: RecordHead) -> dict[str, JsonValue]:
     spec = head.identity.get("spec")
     fields = spec if isinstance(spec, dict) else {}
     same = {name: fields.get(name) for name in ("task", "split", "max_utterances")}
-    return {"kind": Finetune.kind, "shards": head.identity.get("shards"), **same}
+    simulated = {"simulation": head.identity["simulation"]} if "simulation" in head.identity else {}
+    return {"kind": Finetune.kind, "shards": head.identity.get("shards"), **simulated, **same}
 
 
 def _facts_of(head: RecordHead, folder: Path) -> EvaluationFacts:

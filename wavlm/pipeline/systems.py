@@ -21,12 +21,13 @@ def figures_of_system(system: Finetune, store: Store) -> dict[str, float]:
 def tags_of_system(system: Finetune) -> dict[str, str]:
     """What people filter systems by: task, head, what it stands on, and data."""
     spec, subject = system.spec, system.subject
+    simulated = (system.simulation,) if system.simulation else ()
     found = {
         "wavlm.key": system.key,
         "wavlm.task": spec.task.type,
         "wavlm.head": spec.head.type,
         "wavlm.system": spec.name,
-        "wavlm.corpora": ", ".join(sorted(item.corpus.name for item in system.shards)),
+        "wavlm.corpora": ", ".join(sorted(item.name for item in (*system.shards, *simulated))),
         "start.name": system.subject_name,
     }
     if isinstance(subject, Artifact):

@@ -42,6 +42,7 @@ from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
 from wavlm.specs.paths import Below
 from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
+from wavlm.specs.simulation import SimulationSpec
 from wavlm.specs.sources import AptSource, Archive, FolderSource, HttpsSource, Source
 from wavlm.specs.start import StartSpec
 from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, TrainSpec
@@ -98,6 +99,7 @@ __all__ = [
     "ScoresSpec",
     "Sha256",
     "ShardSpec",
+    "SimulationSpec",
     "Source",
     "Spec",
     "StartSpec",

@@ -22,6 +22,7 @@ from wavlm.specs.lookup import find_file, is_bare_name, is_file, shipped_specs, 
 from wavlm.specs.mixing import MixSpec
 from wavlm.specs.network import NetworkSpec
 from wavlm.specs.recipe import Recipe
+from wavlm.specs.simulation_file import expand_simulation
 from wavlm.specs.tree import Tree, parse_tree
 
 MODEL, SYSTEM = "model", "system"  # names in a recipe of one system: what it stands on, or goes on from
@@ -36,6 +37,7 @@ def read_finetune(path: Path | str) -> FinetuneSpec:
             fields[field] = [read_corpus_fields(tree, (field, n), name, role) for n, name in enumerate(names)]
     if isinstance(mix := fields.get("mix"), str):
         fields["mix"] = dump(read_spec(MixSpec, find_named(tree, "mixes", ("mix",), mix)))
+    expand_simulation(tree, fields)
     return require_name(validate(FinetuneSpec, tree, fields), tree)
 
 

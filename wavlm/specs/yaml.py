@@ -30,6 +30,7 @@ from wavlm.specs.lookup import (
     shipped_specs,
     suggest,
 )
+from wavlm.specs.simulation_file import expand_simulation
 from wavlm.specs.system_file import read_systems, recipe_of_system
 from wavlm.specs.tree import RecipeError, Tree, parse_tree
 
@@ -116,6 +117,7 @@ def read_evaluation(path: Path | str) -> EvaluationSpec:
     for field, role in (("corpora", "evaluation"), ("noise", "noise")):
         if isinstance(names := fields.get(field), list):
             fields[field] = [read_corpus_fields(tree, (field, n), name, role) for n, name in enumerate(names)]
+    expand_simulation(tree, fields)
     return require_name(validate(EvaluationSpec, tree, fields), tree)
 
 
