@@ -18,14 +18,23 @@ from wavlm.evaluation.tasks.choose import make_task
 from wavlm.evaluation.tasks.task import Recalls, Size
 from wavlm.execution.finetune_job import FinetuneJob, LabelledFolders
 from wavlm.execution.job import StartWeights
+from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import StopRequest
 from wavlm.export.errors import ImportRefusedError
 from wavlm.finetune.data import TaskInStage
-from wavlm.finetune.facts import read_finetune
+from wavlm.finetune.facts import HeadFile, read_finetune, write_head
 from wavlm.finetune.load import LoadedSystem, load_system
 from wavlm.finetune.loop import tune
 from wavlm.finetune.sources import copy_system
 from wavlm.finetune.start_head import check_start, find_anew, take_head
+from wavlm.pipeline.artifacts import Finetune
+from wavlm.pipeline.finetunes import job_of_system
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.request import write_finetune_request
+from wavlm.pipeline.store import Store
+from wavlm.specs.evaluation import FbankBaseline
+from wavlm.specs.system_file import read_finetune as read_spec
+from wavlm.specs.yaml import read_recipe
 from wavlm.storage.files import sha256_of
 
 SIZE = Size(3, 16, 320)
@@ -121,3 +130,29 @@ def test_a_store_takes_all_files_of_a_system_or_refuses_it(first: Path, tmp_path
         copy_system(tmp_path / "out", tmp_path / "again")
     with pytest.raises(BadDataError, match="MODEL_CHANGED"):
         copy_system(first, tmp_path / "out", content="0" * 64)
+
+
+def test_the_job_of_a_system_that_goes_on_from_one_without_a_network_can_be_read_by_its_trainer(tmp_path: Path) -> None:
+    store, spec = Store(tmp_path / "store"), read_spec("sd-eend-eda-small")
+    onward = spec.model_copy(update={"name": "onward", "model": "", "system": spec.name})
+    recipe = write_finetune_request((spec, onward), "fbank", store)
+    first, then = (item for item in plan(read_recipe(recipe)) if isinstance(item, Finetune))
+    folder = store.path(first)
+    folder.mkdir(parents=True)
+    about = HeadFile(
+        name=spec.name,
+        task=spec.task,
+        head=spec.head,
+        learned=["a"],
+        baseline=FbankBaseline(type="fbank"),
+        num_states=1,
+        num_channels=80,
+        hop_samples=160,
+    )
+    write_head(folder, about)
+    (folder / "head.safetensors").write_bytes(b"weights")
+    job = job_of_system(then, store, Runtime(processes=1), tmp_path / "out")
+    assert FinetuneJob.model_validate_json(job.model_dump_json()) == job
+    assert job.start is None
+    assert job.head == StartWeights(folder=folder, sha256=sha256_of(folder / "head.safetensors"))
+    assert job.spec.baseline == FbankBaseline(type="fbank")

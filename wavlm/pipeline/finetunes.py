@@ -35,7 +35,7 @@ def job_of_system(artifact: Finetune, store: Store, runtime: Runtime, out: Path)
     return FinetuneJob(
         key=artifact.key,
         out=out,
-        spec=artifact.spec.model_copy(update={"baseline": baseline}),
+        spec=artifact.spec.model_copy(update={"baseline": baseline, "system": ""}),
         start=start,
         head=head,
         subject_name=artifact.subject_name,
