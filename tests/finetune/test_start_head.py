@@ -16,13 +16,14 @@ from wavlm.engine.ranks import Ranks
 from wavlm.errors import BadDataError, UsageError
 from wavlm.evaluation.tasks.choose import make_task
 from wavlm.evaluation.tasks.task import Recalls, Size
-from wavlm.execution.finetune_job import FinetuneJob, LabelledFolders
+from wavlm.execution.finetune_job import FinetuneJob, HeardFolders, LabelledFolders
 from wavlm.execution.job import StartWeights
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import StopRequest
 from wavlm.export.errors import ImportRefusedError
-from wavlm.finetune.data import TaskInStage
+from wavlm.finetune.data import TaskInStage, TrainingData
 from wavlm.finetune.facts import HeadFile, read_finetune, write_head
+from wavlm.finetune.heard import say_heard
 from wavlm.finetune.load import LoadedSystem, load_system
 from wavlm.finetune.loop import tune
 from wavlm.finetune.sources import copy_system
@@ -32,6 +33,7 @@ from wavlm.pipeline.finetunes import job_of_system
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.request import write_finetune_request
 from wavlm.pipeline.store import Store
+from wavlm.pipeline.training_data import find_trained
 from wavlm.specs.evaluation import FbankBaseline
 from wavlm.specs.system_file import read_finetune as read_spec
 from wavlm.specs.yaml import read_recipe
@@ -132,7 +134,9 @@ def test_a_store_takes_all_files_of_a_system_or_refuses_it(first: Path, tmp_path
         copy_system(first, tmp_path / "out", content="0" * 64)
 
 
-def test_the_job_of_a_system_that_goes_on_from_one_without_a_network_can_be_read_by_its_trainer(tmp_path: Path) -> None:
+def test_the_job_of_a_system_that_goes_on_from_one_without_a_network_can_be_read_by_its_trainer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, spec = Store(tmp_path / "store"), read_spec("sd-eend-eda-small")
     onward = spec.model_copy(update={"name": "onward", "model": "", "system": spec.name})
     recipe = write_finetune_request((spec, onward), "fbank", store)
@@ -156,3 +160,24 @@ def test_the_job_of_a_system_that_goes_on_from_one_without_a_network_can_be_read
     assert job.start is None
     assert job.head == StartWeights(folder=folder, sha256=sha256_of(folder / "head.safetensors"))
     assert job.spec.baseline == FbankBaseline(type="fbank")
+    assert job.heard == ()  # nothing of it is in this store
+    (shards,) = first.shards
+    for item in (shards, shards.corpus):
+        store.path(item).mkdir(parents=True)
+    monkeypatch.setattr(Store, "is_complete", lambda *_: True)
+    (heard,) = find_trained(then, store)
+    assert (heard.by, heard.corpus, heard.parts) == (spec.name, store.path(shards.corpus), ("made-train",))
+
+
+def test_test_recordings_that_a_system_beneath_was_trained_on_are_counted_in_a_note(
+    words: LabelledFolders, first: Path, tmp_path: Path
+) -> None:
+    """Of `first` all recordings of the corpus are known, of `other` those of a part that has none."""
+    job = _goes_on(words, tmp_path, first)
+    split = TrainingData(job).split
+    assert list(say_heard(job, split.test)) == []
+    everything = HeardFolders(by="first", corpus=words.corpus)
+    of_part = everything.model_copy(update={"by": "other", "shards": words.shards, "parts": ("nowhere",)})
+    found = list(say_heard(job.model_copy(update={"heard": (everything, of_part)}), split.test))
+    assert len(found) == 1
+    assert found[0].startswith(f"first was trained on {len(split.test)} of the {len(split.test)} test recordings")

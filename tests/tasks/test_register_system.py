@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tasks.corpus import corpus
 from tasks.finetune import finetune
 from tasks.model import model
 from tasks.register_system import register_system
+from tasks.registry import following
 from tasks.registry.connection import connect
 from tasks.registry.versions import versions_of
 from tasks.requests import request_system
@@ -43,12 +45,19 @@ HERE = Runtime(workers=0, processes=1, threads=1)
 
 def _tune_here(job: FinetuneJob, on_record: Callable[[Any], None]) -> None:
     """In this process, and not in one of its own."""
-    on_record({"update": 1})
+    on_record({"update": 1, "train/loss": 1.5, "time_unix": time.time() + 60})
     tune(job, Ranks(0, 1, torch.device("cpu")), StopRequest())
+
+
+def _curve_of(store: Store) -> tuple[str, str, float]:
+    client = connect(store).client
+    (run,) = client.search_runs([it.experiment_id for it in client.search_experiments()])
+    return run.info.run_id, run.info.status, run.data.metrics["train/loss"]
 
 
 def test_a_system_is_made_registered_once_and_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks.finetune, "run_job_here", _tune_here)
+    monkeypatch.setattr(following, "CLOSE_SECONDS", 300.0)  # of a machine that is busy
     torch.set_num_threads(1)
     words = write_words(tmp_path / "words", each=3)
     specs = tmp_path / "specs"
@@ -74,6 +83,7 @@ def test_a_system_is_made_registered_once_and_listed(tmp_path: Path, monkeypatch
     assert isinstance(system, Finetune)
     assert isinstance(registration, SystemRegistration)
     folder = finetune.fn(system, store, HERE)
+    followed = _curve_of(store)
     assert {"curves.png", "head.json", "model.safetensors", "results.json"} <= {path.name for path in folder.iterdir()}
     assert load_system(folder, "cpu").about.learned == {"class": ["ab", "ba", "cab"]}
 
@@ -82,6 +92,7 @@ def test_a_system_is_made_registered_once_and_listed(tmp_path: Path, monkeypatch
     register_system.fn(registration, store, HERE)
     registry = connect(store)
     (version,) = versions_of(registry, "tiny")
+    assert followed == (version.run_id, "FINISHED", 1.5)  # the run that followed the training
     assert (version.tags["wavlm.task"], version.tags["start.name"]) == ("ks", "random")
     run = registry.client.get_run(version.run_id)
     assert 0 <= run.data.metrics["test/accuracy"] <= 1

@@ -15,7 +15,7 @@ from torch import nn
 
 from wavlm.errors import BadDataError
 from wavlm.evaluation.describe import Tested, describe_results
-from wavlm.evaluation.examples import Take, takes_of
+from wavlm.evaluation.examples import Take
 from wavlm.evaluation.features.cache import Features, plan_features, prepare_features
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.fit.head import Sets, predict
@@ -23,6 +23,7 @@ from wavlm.evaluation.fit.published import score_best_on_test
 from wavlm.evaluation.fit.search import Searched, search
 from wavlm.evaluation.fit.states import compare_states
 from wavlm.evaluation.fit.steps import FitSteps
+from wavlm.evaluation.heard import count_heard
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.outputs import write_files
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure, results_path
@@ -137,7 +138,7 @@ def _split(spec: EvaluationSpec, task: Task, inputs: Inputs) -> tuple[Split, ...
 def _say_heard(splits: Sequence[Split], heard: frozenset[Take]) -> str:
     """What a reader has to know of a test part that the model was trained on; empty if it was not."""
     examples = [item for split in splits for item in split.test]
-    known = sum(any(replace(take, start=0, stop=None) in heard for take in takes_of(item.audio)) for item in examples)
+    known = count_heard(examples, heard)
     if not known:
         return ""
     return (

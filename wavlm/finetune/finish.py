@@ -28,6 +28,7 @@ from wavlm.finetune.facts import (
     write_finetune,
     write_head,
 )
+from wavlm.finetune.heard import say_heard
 from wavlm.finetune.scoring import Look, predict_all
 from wavlm.finetune.start_head import find_anew
 from wavlm.finetune.state import TuningProgress
@@ -59,7 +60,7 @@ def score_system(data: TrainingData, run: StageRun, look: Look) -> Tested:
 def write_system(job: FinetuneJob, run: StageRun, progress: TuningProgress, tested: Tested) -> None:
     """Write all files of the system; finetune.json last."""
     results = describe_test(job.spec, tested)
-    notes = (*job.notes, *_notes_of_start(job, run), *results.notes)
+    notes = (*job.notes, *say_heard(job, tested.split.test), *_notes_of_start(job, run), *results.notes)
     results = results.model_copy(update={"notes": notes})
     if run.system.network is not None:
         network = run.system.network

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wavlm.corpus.manifest import stream_manifest
 from wavlm.evaluation.examples import Take
 from wavlm.evaluation.features.states import Subject
+from wavlm.evaluation.heard import digests_of, find_heard
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.run import Inputs
 from wavlm.mixing.conversations.places import corpus_of, shards_of
@@ -58,15 +58,5 @@ def _find_heard(labelled: Sequence[LabelledCorpus], artifact: Evaluation, store:
     if not isinstance(artifact.subject, Model):
         return frozenset()
     trained = [it for it in lineage([artifact.subject]) if isinstance(it, Corpus) and it.spec.role == "speech"]
-    digests: set[str] = set()
-    for corpus in trained:
-        if store.is_complete(corpus):
-            for batch in stream_manifest(store.path(corpus), ["sha256"]):
-                digests.update(batch["sha256"].to_pylist())
-    heard = set()
-    for item in labelled if digests else ():
-        of_key: dict[str, str] = {}
-        for batch in stream_manifest(item.corpus_dir, ["key", "sha256"]):
-            of_key.update(zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True))
-        heard |= {row.take for row in item.rows if of_key[row.key] in digests}
-    return frozenset(heard)
+    digests = {it for corpus in trained if store.is_complete(corpus) for it in digests_of(store.path(corpus))}
+    return find_heard(labelled, digests)

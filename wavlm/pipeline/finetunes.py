@@ -15,6 +15,7 @@ from wavlm.mixing.conversations.places import corpus_of, shards_of
 from wavlm.nn.description import WEIGHTS_FILE
 from wavlm.pipeline.artifacts import Artifact, Finetune, ImportedModel, Shards
 from wavlm.pipeline.store import Store
+from wavlm.pipeline.training_data import describe_beneath, describe_training, find_trained
 from wavlm.specs.stages import FinetuneStage
 from wavlm.storage.seals import sha256_as_sealed
 
@@ -39,6 +40,8 @@ def job_of_system(artifact: Finetune, store: Store, runtime: Runtime, out: Path)
         start=start,
         head=head,
         subject_name=artifact.subject_name,
+        notes=tuple(filter(None, [describe_training(artifact, store), *describe_beneath(artifact)])),
+        heard=find_trained(artifact, store),
         data=(*_folders(artifact.shards, store), *_simulated(artifact, store)),
         noise=_folders(artifact.noise, store),
         rooms=tuple(store.path(item) for item in artifact.rooms),
