@@ -114,8 +114,8 @@ def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
     evaluations = recipe.evaluate.evaluations if recipe.evaluate else ()
     of_tasks = [spec for it in evaluations for spec in (*it.corpora, *it.noise)]
     of_tasks += [spec for it in recipe.finetune for spec in (*it.corpora, *it.noise, *it.rooms)]
-    simulations = [it.simulation for it in (*evaluations, *recipe.finetune) if it.simulation]
-    of_tasks += [spec for it in simulations for spec in (*it.corpora, *it.noise, *it.rooms)]
+    simulations = [*(it.simulation for it in evaluations), *(it.simulation for it in recipe.finetune)]
+    of_tasks += [spec for it in simulations if it for spec in (*it.corpora, *it.noise, *it.rooms)]
     return (*of_roles, *dict.fromkeys(of_tasks))
 
 

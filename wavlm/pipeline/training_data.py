@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wavlm.execution.finetune_job import HeardFolders
 from wavlm.export.facts import ModelFacts
-from wavlm.pipeline.artifacts import Corpus, Evaluation, Finetune, ImportedModel, Model, Shards, lineage
+from wavlm.pipeline.artifacts import Corpus, Evaluation, Finetune, ImportedModel, Model, lineage
 from wavlm.pipeline.store import Store
 
 
@@ -73,7 +73,7 @@ def find_trained(system: Finetune, store: Store) -> tuple[HeardFolders, ...]:
     ]
     for item in beneath(system):
         if item.spec.split.type == "parts":
-            there = [it for it in item.shards if isinstance(it, Shards) and store.is_complete(it)]
+            there = [it for it in item.shards if store.is_complete(it)]
             found += [
                 HeardFolders(
                     by=item.name, corpus=store.path(it.corpus), shards=store.path(it), parts=item.spec.split.train
