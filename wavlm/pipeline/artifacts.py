@@ -240,6 +240,11 @@ class Evaluation(Artifact):
         return tuple(item.corpus for item in self.shards)
 
     @property
+    def data(self) -> tuple[Shards | Simulation, ...]:
+        """All labelled data, in the order in which they are read."""
+        return (*self.shards, *((self.simulation,) if self.simulation else ()))
+
+    @property
     def subject_name(self) -> str:
         """The model's name, or the baseline's type."""
         return self.subject.name if isinstance(self.subject, Artifact) else self.subject.type

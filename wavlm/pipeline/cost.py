@@ -75,6 +75,8 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
     left = frozenset(wanted if wanted is not None else artifacts if store is None else _missing(artifacts, store))
     shards = [item for item in keep_latest(artifacts) if isinstance(item, Shards)]
     hours = {item: hours_of(item, store) for item in shards}
+    talks = [item for item in artifacts if isinstance(item, Simulation)]
+    simulated = {item: Sum(hours_of_simulation(item, store)) for item in talks}
     speech = {spec.name for spec in recipe.speech}
     stages, epochs, made = [_corpora(shards, left), _shards(hours, store, left)], [], set[Artifact]()
     for model in models(artifacts):
@@ -90,11 +92,11 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         epochs.append(trained / seconds.known if seconds.known and not seconds.unknown else None)
     stages += [
         StageCost(iteration, "evaluation", found.core_hours, petaflops=found.petaflops)
-        for iteration, found in sorted(cost_features(_evaluations(artifacts), hours, store).items())
+        for iteration, found in sorted(cost_features(_evaluations(artifacts), hours | simulated, store).items())
     ]
     heads = cost_heads(_evaluations(artifacts), store)
     stages += [StageCost(it, "heads", Sum(), petaflops=found.petaflops) for it, found in sorted(heads.items())]
-    stages += [_simulation(item, store, left) for item in artifacts if isinstance(item, Simulation)]
+    stages += [_simulation(item, found, left) for item, found in simulated.items()]
     stages += [_finetune(item, store, left) for item in artifacts if isinstance(item, Finetune)]
     return Cost(
         hours=add(hours[item] for item in shards if item.corpus.name in speech),
@@ -232,9 +234,8 @@ def _pretrain(model: Model, hours: dict[Shards, Sum], left: frozenset[Artifact])
     )
 
 
-def _simulation(item: Simulation, store: Store | None, left: frozenset[Artifact]) -> StageCost:
+def _simulation(item: Simulation, hours: Sum, left: frozenset[Artifact]) -> StageCost:
     """The shards, and as much again while the conversations are made. Drawing and rooms are not counted."""
-    hours = Sum(hours_of_simulation(item, store))
     disk = hours * (3600 * FLAC_BYTES_PER_SECOND / 1e9)
     core_hours = hours * (1 / ENCODE_RATE + 1 / PACK_RATE)
     return StageCost(0, "simulation", core_hours, disk, _left({item: disk}, left))
