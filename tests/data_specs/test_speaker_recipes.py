@@ -9,7 +9,7 @@ from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.schedules import ExponentialRate, SgdSpec
 from wavlm.specs.speakers import EcapaHead, SpeakerVerification, TrialScoring
 from wavlm.specs.stages import FinetuneStage
-from wavlm.specs.yaml import read_finetune
+from wavlm.specs.system_file import read_finetune
 
 RECIPES = {path.stem: read_finetune(path) for path in sorted((SPECS / "finetunes").glob("asv-*.yaml"))}
 BIG = [name for name in RECIPES if name != "asv-small"]

@@ -37,6 +37,7 @@ NOT_RUN = {
     "wavlm push s3://speech/wavlm": "needs object storage; tests/pipeline/mirror",
     "wavlm fetch s3://speech/wavlm": "needs object storage; tests/pipeline/mirror",
     "wavlm finetune sd-eend-vc-small": "downloads 346 MB; tests/evaluation/eend",
+    "wavlm finetune sd-eend-vc-ami": "needs a registered system and AMI; tests/finetune/test_start_head.py",
     "wavlm simulate": "downloads 346 MB; tests/mixing/test_conversations.py",
     "wavlm diarize": "needs a trained system; tests/systems/diarization",
     "wavlm diarize-fit": "needs a trained system; tests/systems/diarization",

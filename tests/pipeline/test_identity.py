@@ -31,9 +31,10 @@ FREE_FIELDS = {
     "HttpsSource": {"urls", "size_bytes", "published_gigabytes", "digest_from", "digests"},
     "AptSource": {"urls", "size_bytes"},
     # Corpora and shards are artifacts of their own; the rest is for people and tables.
-    "EvaluationSpec": {"corpora", "description", "deviation", "noise", "protocol", "reality", "shards"},
+    "EvaluationSpec": {"corpora", "description", "deviation", "noise", "protocol", "reality", "shards", "simulation"},
     "FinetuneSpec": {
         *("baseline", "corpora", "description", "model", "noise", "protocol", "reality", "registry_name", "rooms"),
+        *("system", "simulation"),
         "shards",
     },
     # The content is digested; a revision only asks for a new look; the list is a place, its sizes only decide refits.

@@ -37,7 +37,7 @@ class RegisteredOrigin(Facts):
 class ModelFacts(Facts):
     """The result of the model stage: a model from elsewhere, in this pipeline's form."""
 
-    layout: Literal["native", "hf", "fairseq"]
+    layout: Literal["native", "hf", "fairseq", "system"]
     content: str  # digest of what was read: `wavlm.export.sources.content_of`
     sha256: str  # of `model.safetensors`, as it was written here
     parameters: int

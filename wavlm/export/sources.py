@@ -24,7 +24,7 @@ WEIGHTS_NAMES = (WEIGHTS_FILE, "pytorch_model.bin")  # of a Hugging Face folder,
 class ModelFiles:
     """A model on disk. `files`: all that it is read from, by names below `place`, or the file `place` itself."""
 
-    layout: Literal["native", "hf", "fairseq"]
+    layout: Literal["native", "hf", "fairseq", "system"]
     place: Path
     files: tuple[str, ...]
 
@@ -96,8 +96,8 @@ def read_model_network(model: ModelFiles) -> NetworkSpec | None:
 
     Raises ImportRefusedError or ModelFileError if they describe none.
     """
-    if model.layout == "native":
-        return read_network(model.place).network
+    if model.layout in ("native", "system"):
+        return read_network(model.place).network if NETWORK_FILE in model.files else None
     return read_hf_network(model.place) if model.layout == "hf" else None
 
 

@@ -26,6 +26,7 @@ from wavlm.specs import (
     NetworkSpec,
     ScoresSpec,
     ShardSpec,
+    SimulationSpec,
     StartSpec,
     TrainSpec,
     name_features,
@@ -75,7 +76,8 @@ class ImportedModel(Artifact):
     """A model from elsewhere in this pipeline's own form: a teacher, or the weights that a training starts from."""
 
     kind: ClassVar[str] = "model"
-    files = ("model.safetensors", "network.json", "lineage.json")
+    # Heads are of systems alone.
+    files = ("model.safetensors", "network.json", "lineage.json", "head.safetensors", "head.json")
     spec: ModelSpec
     called: str = field(default="model", compare=False)  # its name in the recipe
 
@@ -143,6 +145,26 @@ class Mixtures(Artifact):
     @property
     def name(self) -> str:
         return self.mix.name
+
+
+@dataclass(frozen=True)
+class Simulation(Artifact):
+    """Conversations made of single utterances, packed as a labelled corpus: who speaks when is known."""
+
+    kind: ClassVar[str] = "simulation"
+    files = (
+        *("packed.json", "talks/simulation.json", "talks/corpus/*.rttm", "talks/tracks/**", "talks/listen/*"),
+        *(f"corpus/{name}" for name in Corpus.files),
+        *(f"shards/{name}" for name in Shards.files),
+    )
+    spec: SimulationSpec
+    speech: tuple[Shards, ...]
+    noise: tuple[Shards, ...] = ()
+    rooms: tuple[Shards, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
 
 
 @dataclass(frozen=True)
@@ -222,6 +244,7 @@ class Evaluation(Artifact):
     subject: Teacher | BaselineSpec
     shards: tuple[Shards, ...]  # of the labelled corpora
     noise: tuple[Shards, ...] = ()
+    simulation: Simulation | None = None
 
     @cached_property
     def is_known(self) -> bool:
@@ -230,6 +253,11 @@ class Evaluation(Artifact):
     @property
     def also_read(self) -> tuple[Artifact, ...]:
         return tuple(item.corpus for item in self.shards)
+
+    @property
+    def data(self) -> tuple[Shards | Simulation, ...]:
+        """All labelled data, in the order in which they are read."""
+        return (*self.shards, *((self.simulation,) if self.simulation else ()))
 
     @property
     def subject_name(self) -> str:
@@ -251,10 +279,11 @@ class Finetune(Artifact):
         *("scoring.safetensors", "predictions.parquet", "metrics.jsonl", "train.log", "curves.png", "snapshots/*/*"),
     )
     spec: FinetuneSpec
-    subject: Teacher | BaselineSpec  # what the system stands on
+    subject: Teacher | Finetune | BaselineSpec  # what the system stands on, or the system that it goes on from
     shards: tuple[Shards, ...]  # of the labelled corpora
     noise: tuple[Shards, ...] = ()
     rooms: tuple[Shards, ...] = ()
+    simulation: Simulation | None = None
 
     @cached_property
     def is_known(self) -> bool:
@@ -265,8 +294,13 @@ class Finetune(Artifact):
         return tuple(item.corpus for item in (*self.shards, *self.noise))
 
     @property
+    def stands_on(self) -> Teacher | BaselineSpec:
+        """The model or baseline beneath all systems."""
+        return self.subject.stands_on if isinstance(self.subject, Finetune) else self.subject
+
+    @property
     def subject_name(self) -> str:
-        """The model's name, or the baseline's type."""
+        """The name of the model or system, or the baseline's type."""
         return self.subject.name if isinstance(self.subject, Artifact) else self.subject.type
 
     @property
@@ -328,6 +362,7 @@ Kind = Literal[
     "codebook",
     "labels",
     "mixtures",
+    "simulation",
     "pretrain",
     "scores",
     "evaluation",

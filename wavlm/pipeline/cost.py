@@ -15,6 +15,7 @@ from wavlm.execution.rates import (
     CLUSTERING_FLOPS,
     CORE_FLOPS,
     DECODE_RATE,
+    ENCODE_RATE,
     MFCC_LABELS_RATE,
     PACK_RATE,
     RESAMPLE_RATE,
@@ -39,12 +40,14 @@ from wavlm.pipeline.artifacts import (
     Model,
     Scores,
     Shards,
+    Simulation,
     keep_latest,
 )
 from wavlm.pipeline.evaluation_cost import NO_HEADS, cost_features, cost_heads
 from wavlm.pipeline.finetune_cost import flops_of, has_network, network_of_system, seconds_of
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan, scores_of
+from wavlm.pipeline.simulation_cost import hours_of_simulation
 from wavlm.pipeline.stage_cost import Cost, StageCost
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
@@ -82,6 +85,8 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
     left = frozenset(wanted if wanted is not None else artifacts if store is None else _missing(artifacts, store))
     shards = [item for item in keep_latest(artifacts) if isinstance(item, Shards)]
     hours = {item: hours_of(item, store) for item in shards}
+    talks = [item for item in artifacts if isinstance(item, Simulation)]
+    simulated = {item: Sum(hours_of_simulation(item, store)) for item in talks}
     speech = {spec.name for spec in recipe.speech}
     stages, epochs, made = [_corpora(shards, left), _shards(hours, store, left)], [], set[Artifact]()
     for model in models(artifacts):
@@ -100,10 +105,11 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         epochs.append(trained / seconds.known if seconds.known and not seconds.unknown else None)
     stages += [
         StageCost(iteration, "evaluation", found.core_hours, petaflops=found.petaflops)
-        for iteration, found in sorted(cost_features(_evaluations(artifacts), hours, store).items())
+        for iteration, found in sorted(cost_features(_evaluations(artifacts), hours | simulated, store).items())
     ]
     heads = cost_heads(_evaluations(artifacts), store)
     stages += [StageCost(it, "heads", Sum(), petaflops=found.petaflops) for it, found in sorted(heads.items())]
+    stages += [_simulation(item, found, left) for item, found in simulated.items()]
     stages += [_finetune(item, store, left) for item in artifacts if isinstance(item, Finetune)]
     return Cost(
         hours=add(hours[item] for item in shards if item.corpus.name in speech),
@@ -262,6 +268,13 @@ def _pretrain(model: Model, hours: dict[Shards, Sum], left: frozenset[Artifact])
     )
 
 
+def _simulation(item: Simulation, hours: Sum, left: frozenset[Artifact]) -> StageCost:
+    """The shards, and as much again while the conversations are made. Drawing and rooms are not counted."""
+    disk = hours * (3600 * FLAC_BYTES_PER_SECOND / 1e9)
+    core_hours = hours * (1 / ENCODE_RATE + 1 / PACK_RATE)
+    return StageCost(0, "simulation", core_hours, disk, _left({item: disk}, left))
+
+
 def _finetune(system: Finetune, store: Store | None, left: frozenset[Artifact]) -> StageCost:
     """The network's passes, and its checkpoints; the head is small beside it."""
     network, seconds = network_of_system(system, store), seconds_of(system)
@@ -270,7 +283,7 @@ def _finetune(system: Finetune, store: Store | None, left: frozenset[Artifact]) 
         petaflops = Sum(flops_of(system, network) / 1e15)
         each = ADAM_BYTES_PER_PARAMETER * num_parameters(network, 0) / 1e9
         disk = Sum(SNAPSHOTS * each + WEIGHT_BYTES_PER_PARAMETER * num_parameters(network, 0) / 1e9)
-    iteration = system.subject.iteration if isinstance(system.subject, Model) else 0
+    iteration = system.stands_on.iteration if isinstance(system.stands_on, Model) else 0
     precisions = {stage.precision for stage in system.spec.stages}
     return StageCost(
         iteration,

@@ -12,6 +12,7 @@ from wavlm.evaluation.results.facts import EvaluationFacts
 from wavlm.export.facts import ModelFacts
 from wavlm.finetune.facts import FinetuneFacts
 from wavlm.labels.facts import CodebookFacts, LabelsFacts
+from wavlm.mixing.conversations.facts import SimulationFacts
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.pipeline.artifacts import (
     Artifact,
@@ -27,6 +28,7 @@ from wavlm.pipeline.artifacts import (
     Registration,
     Scores,
     Shards,
+    Simulation,
     SystemRegistration,
 )
 from wavlm.pipeline.imported import describe_source
@@ -119,6 +121,14 @@ def _mixtures(artifact: Mixtures, store: Store) -> Iterator[str]:
     yield f"{facts.mixed_share:.0%} of the samples mixed, {facts.mean_ratio_db:.1f} dB in the mean"
 
 
+def _simulation(artifact: Simulation, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, SimulationFacts)
+    for name, part in (("train", facts.train), ("dev", facts.dev), ("test", facts.test)):
+        if part is not None:
+            yield f"{name}: {part.conversations} conversations, {part.hours:.2f} h, {part.voices} voices"
+            yield f"{part.overlap:.1%} of the speech overlaps, nobody speaks in {part.silence:.1%}"
+
+
 def _model(artifact: Model, store: Store) -> Iterator[str]:
     results = read_training_results(store.path(artifact))
     if results is None:
@@ -199,6 +209,7 @@ _DESCRIBE: dict[type[Artifact], Callable[[Any, Store], Iterator[str]]] = {
     Codebook: _codebook,
     Labels: _labels,
     Mixtures: _mixtures,
+    Simulation: _simulation,
     Model: _model,
     Scores: _scores,
     Evaluation: _evaluation,

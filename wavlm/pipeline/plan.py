@@ -21,6 +21,7 @@ from wavlm.pipeline.artifacts import (
     Registration,
     Scores,
     Shards,
+    Simulation,
     SystemRegistration,
     Teacher,
     build_order,
@@ -37,6 +38,7 @@ from wavlm.specs import (
     Recipe,
     SampledSpec,
     ShardSpec,
+    SimulationSpec,
     StartSpec,
 )
 from wavlm.specs.lookup import suggest
@@ -102,7 +104,13 @@ def evaluations_of(model: Teacher | None, recipe: Recipe) -> tuple[Evaluation, .
     baselines = (_fill_network(item, network) for item in recipe.evaluate.baselines)
     subjects = (*((model,) if model else ()), *baselines)
     return tuple(
-        Evaluation(spec, subject, _shards(spec.corpora, spec.shards), _shards(spec.noise, spec.shards))
+        Evaluation(
+            spec,
+            subject,
+            _shards(spec.corpora, spec.shards),
+            _shards(spec.noise, spec.shards),
+            simulation_of(spec.simulation),
+        )
         for spec in recipe.evaluate.evaluations
         for subject in subjects
     )
@@ -110,12 +118,24 @@ def evaluations_of(model: Teacher | None, recipe: Recipe) -> tuple[Evaluation, .
 
 def systems_of(recipe: Recipe, last: Model | None) -> Iterator[Finetune]:
     """The systems that a recipe fine-tunes. last: the model of its last iteration."""
+    made: dict[str, Finetune] = {}
     for spec in recipe.finetune:
-        model = ImportedModel(recipe.models[spec.model], spec.model) if spec.model and not spec.baseline else last
-        subject = model if spec.baseline is None else _fill_network(spec.baseline, None)
+        subject: Teacher | Finetune | BaselineSpec | None = made.get(spec.system, last)
+        if spec.baseline is not None:
+            subject = _fill_network(spec.baseline, None)
+        elif spec.system not in made and (name := spec.system or spec.model):
+            subject = ImportedModel(recipe.models[name], name)
         assert subject is not None  # noqa: S101 - the recipe was checked
         shards, noise, rooms = (_shards(it, spec.shards) for it in (spec.corpora, spec.noise, spec.rooms))
-        yield Finetune(spec, subject, shards, noise, rooms)
+        made[spec.name] = Finetune(spec, subject, shards, noise, rooms, simulation_of(spec.simulation))
+    yield from made.values()
+
+
+def simulation_of(spec: SimulationSpec | None) -> Simulation | None:
+    """The conversations of a spec, with the shards that they are made of; None without one."""
+    if spec is None:
+        return None
+    return Simulation(spec, *(_shards(corpora, spec.shards) for corpora in (spec.corpora, spec.noise, spec.rooms)))
 
 
 def evaluated_models(recipe: Recipe) -> list[ImportedModel]:
@@ -212,7 +232,8 @@ def _places(artifact: Artifact, artifacts: Sequence[Artifact]) -> set[int]:
     if isinstance(artifact, Scores | Export | Registration):
         return {artifact.model.iteration}
     if isinstance(artifact, Evaluation | Finetune):
-        return {artifact.subject.iteration} if isinstance(artifact.subject, Model) else set()
+        subject = artifact.stands_on if isinstance(artifact, Finetune) else artifact.subject
+        return {subject.iteration} if isinstance(subject, Model) else set()
     found = set()
     for model in models(artifacts):
         teacher, start = model.codebook and model.codebook.teacher, model.start
@@ -232,7 +253,7 @@ def used_models(recipe: Recipe) -> list[ImportedModel]:
     """The models from elsewhere that iterations name."""
     used = {item.teacher for item in recipe.iterations} | {it.start.model for it in recipe.iterations if it.start}
     used |= {item.called for item in evaluated_models(recipe)}
-    used |= {item.model for item in recipe.finetune if item.baseline is None}
+    used |= {item.system or item.model for item in recipe.finetune if item.baseline is None}
     return [ImportedModel(spec, name) for name, spec in recipe.models.items() if name in used]
 
 

@@ -45,6 +45,7 @@ from wavlm.specs.objectives import Contrastive, MaskedPrediction, Objective, Qua
 from wavlm.specs.paths import Below
 from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
+from wavlm.specs.simulation import SimulationSpec
 from wavlm.specs.sources import AptSource, Archive, FolderSource, HttpsSource, Source
 from wavlm.specs.start import StartSpec
 from wavlm.specs.training import MaskSpec, TrainSpec
@@ -111,6 +112,7 @@ __all__ = [
     "ScoresSpec",
     "Sha256",
     "ShardSpec",
+    "SimulationSpec",
     "Source",
     "Spec",
     "StartSpec",

@@ -11,6 +11,7 @@ from wavlm.specs.corpora import CorpusSpec
 from wavlm.specs.evaluation import SuiteSpec
 from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.gate import GateSpec, explain_ungated, explain_unmeasured
+from wavlm.specs.going_on import check_going_on
 from wavlm.specs.iteration import IterationSpec
 from wavlm.specs.iteration_checks import check_different, check_iterations, check_layers
 from wavlm.specs.labelling import ScoresSpec, ShardSpec
@@ -190,6 +191,9 @@ class Recipe(Spec):
         for number, item in enumerate(self.finetune):
             if names.index(item.name) != number:
                 raise FieldError(f"the system {item.name} is named twice", "finetune", number)
+            if item.system:
+                check_going_on(item, number, self.finetune[:number], self.models)
+                continue
             if item.baseline is None and not item.model and not self.iterations:
                 raise FieldError(
                     f"the system {item.name} names no model, and there is no iteration", "finetune", number, "model"

@@ -20,6 +20,7 @@ from wavlm.pipeline.check.models import (
     check_mixing,
     check_ranks,
     check_sample,
+    check_stretches,
 )
 from wavlm.pipeline.check.sampling import check_sampling
 from wavlm.pipeline.check.sources import (
@@ -55,6 +56,7 @@ CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_frames,
     check_sample,
     check_crops,
+    check_stretches,
     check_sampling,
     check_mixing,
     check_ranks,

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from wavlm.errors import BadDataError, CodedError
 from wavlm.errors.boundary import code_errors
-from wavlm.export.sources import check_network, find_model, read_model_network
+from wavlm.export.sources import check_network, read_model_network
 from wavlm.features.layers import check_layers, check_rate
 from wavlm.pipeline.artifacts import Codebook, ImportedModel
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
-from wavlm.pipeline.imported import describe_source, place_of, teacher_network
+from wavlm.pipeline.imported import describe_source, find_files, place_of, teacher_network
 from wavlm.specs import SAMPLE_RATE_HZ, ExternalLabelsSpec, ModelFolder, ModelVersion, hidden_features
 
 
@@ -40,7 +40,7 @@ def _look(artifact: ImportedModel, source: ModelFolder) -> Iterator[Finding]:
         return
     try:
         with code_errors(place):
-            files = find_model(place)
+            files = find_files(artifact.spec, place)
             network = read_model_network(files)
         if network:
             check_network(network, artifact.spec.network, place)

@@ -10,9 +10,11 @@ from wavlm.pipeline.artifacts import Codebook, Finetune, Model
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.mixed import expect_alone
 from wavlm.specs import SAMPLE_RATE_HZ, name_features
+from wavlm.specs.evaluation import FbankBaseline, MfccBaseline
 from wavlm.specs.shapes import FRAME_RATE_HZ, find_frames_mismatch, num_frames, samples_of
 
 MFCC_RATE_HZ = 100
+LEAST_FRAMES = {"xvector": 16, "ecapa": 2}  # of heads of one vector per recording: context, and two for a variance
 
 
 def check_ranks(wanted: Wanted) -> Iterator[Finding]:
@@ -113,3 +115,21 @@ def _seconds(frames: int, multiple: int) -> float:
     """The shortest length that gives at least so many frames, rounded up to 0.01 s."""
     crop = -(-frames // multiple) * multiple if frames > multiple else frames
     return -(-samples_of(crop) * 100 // SAMPLE_RATE_HZ) / 100
+
+
+def check_stretches(wanted: Wanted) -> Iterator[Finding]:
+    """The crops of fine-tuning have the frames that the head needs."""
+    for system in wanted.of(Finetune):
+        needed = LEAST_FRAMES.get(system.spec.head.type, 1)
+        is_by_10_ms = isinstance(system.stands_on, FbankBaseline | MfccBaseline)
+        for number, stage in enumerate(system.spec.stages, 1):
+            if stage.crop_seconds is None:
+                continue
+            samples = round(stage.crop_seconds * SAMPLE_RATE_HZ)
+            frames = num_frames(samples) * (2 if is_by_10_ms else 1)
+            if frames < needed:
+                yield UsageError(
+                    "CROP_SHORT",
+                    f"crops of {stage.crop_seconds:g} s have {frames} frames, the head {system.spec.head.type} needs "
+                    f"{needed}; in stage {number} of {system.name}; raise crop_seconds",
+                )

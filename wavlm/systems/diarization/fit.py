@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 from wavlm.corpus.layouts import read_layout
 from wavlm.errors import Code, UsageError
@@ -16,8 +17,10 @@ from wavlm.systems.diarization.windowed import WindowClustering
 from wavlm.systems.recording import open_samples
 
 
-def fit_folder(folder: Path, system: Path) -> Backend:
+def fit_folder(folder: Path, system: Path, names: Literal["everywhere", "recording"] = "everywhere") -> Backend:
     """Fit it, and keep it in the system's folder.
+
+    names: whether a name is one speaker in all conversations, or in its conversation alone, as in the task `sd`.
 
     Raises UsageError (SYSTEM_UNKNOWN) for a system that gives no embeddings, and BadDataError for RTTM files that say
     nothing usable (LAYOUT) or have too few speakers (CLASS_SINGLE).
@@ -33,7 +36,10 @@ def fit_folder(folder: Path, system: Path) -> Backend:
         conversations = [
             KnownConversation(
                 stack.enter_context(open_samples(folder / item.path)),
-                [(start_s, end_s, name) for start_s, end_s, name in json.loads(item.target or "{}")["turns"]],
+                [
+                    (start_s, end_s, name if names == "everywhere" else f"{item.path}/{name}")
+                    for start_s, end_s, name in json.loads(item.target or "{}")["turns"]
+                ],
             )
             for item in read_layout(RttmLayout(type="rttm"), folder)
         ]
