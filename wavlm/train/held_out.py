@@ -100,10 +100,11 @@ def _batches(chosen: Sequence[HeldOut], train: TrainSpec) -> Iterator[PackedBatc
 
 def _read_shard(data: LabelledShards, shard: str, expected: str) -> Mapping[str, Labels]:
     """The labels of a shard by key, at 50 Hz. Raises LabelMismatchError unless they are of the sha256 `expected`."""
-    found = read_labels(data.labels_there, shard)
+    folder = data.labels_there
+    found = read_labels(folder, shard)
     if found.header.shard_sha256 != expected:
         raise LabelMismatchError(
-            f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; at {data.labels_there / shard}"
+            f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; at {folder / shard}"
         )
     step = found.header.label_rate_hz // FRAME_RATE_HZ
     return {key: labels[::step] for key, labels in found.by_key.items()}
