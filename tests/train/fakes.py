@@ -99,7 +99,7 @@ def contrastive_job(
     quantizer = {"codebooks": 2, "entries": 6, "width": 8}
     objective = {"type": "contrastive", "quantizer": quantizer, "num_negatives": 8, **(objective or {})}
     made = job(out, network={"gated_bias": False}, **runtime)
-    fields = {"objective": objective, "batch_seconds": 0.75, **(train or {})}
+    fields = {"objective": objective, "batch_seconds": 0.75, "clip_norm": None, **(train or {})}
     return TrainJob.model_validate(
         {
             **dict(made),

@@ -1,8 +1,8 @@
 """wav2vec 2.0 on real speech, too long for a test: `python -m tests.train.real_contrast SHARDS OUT`.
 
-300 updates of 16 s of the demo's network on shards of a store, on one core. Prints figures of the first and the last
-updates, and of held-out speech. Spans of 3 frames, instead of 10, and a larger weight of diversity: with the paper's
-numbers 300 updates learn nothing (docs/log.md).
+300 updates of 16 s of the demo's network on shards of a store, on one core. Prints the figures of the first and the
+last updates, and of held-out speech. Spans of 3 frames instead of 10, and a larger weight of diversity: with the
+paper's numbers 300 updates learn nothing (docs/log.md).
 """
 
 from __future__ import annotations

@@ -27,6 +27,13 @@ class LabelledShards(BaseModel):
     labels: Path | None = None
     corpus: str = ""  # its name; empty: as the folder of its shards says, `<name>-<key>`
 
+    @property
+    def labels_there(self) -> Path:
+        """The folder of labels. Raises ValueError if there is none."""
+        if self.labels is None:
+            raise ValueError(f"there are no labels, expected a folder of them; at {self.shards}")
+        return self.labels
+
 
 class StartWeights(BaseModel):
     """The weights that a training starts from: a model folder, and the sha256 of its `model.safetensors`."""

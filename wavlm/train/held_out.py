@@ -106,12 +106,11 @@ def _batches(chosen: Sequence[HeldOut], train: TrainSpec) -> Iterator[PackedBatc
 
 def _read_shard(data: LabelledShards, shard: str, expected: str) -> Mapping[str, Labels]:
     """The labels of a shard by key, at 50 Hz. Raises LabelMismatchError unless they are of the sha256 `expected`."""
-    if data.labels is None:
-        raise LabelMismatchError(f"there are no labels; at {data.shards / shard}")
-    found = read_labels(data.labels, shard)
+    folder = data.labels_there
+    found = read_labels(folder, shard)
     if found.header.shard_sha256 != expected:
         raise LabelMismatchError(
-            f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; at {data.labels / shard}"
+            f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; at {folder / shard}"
         )
     step = found.header.label_rate_hz // FRAME_RATE_HZ
     return {key: labels[::step] for key, labels in found.by_key.items()}
