@@ -65,9 +65,7 @@ def _meaning(output: str) -> str:
 def _drift(facts: OnnxFacts) -> str:
     heard = facts.heard
     if heard is None:
-        return (
-            "Not measured: `wavlm export --format onnx --speech FOLDER` compares with torch on the speech of a folder."
-        )
+        return "Not measured: `wavlm export --format onnx --speech FOLDER` compares with torch on the speech there."
     parts = [
         f"Against torch in fp32, on {heard.frames} frames of {heard.files} files of `{heard.folder}`. Labels are those "
         f"of k-means with {heard.clusters} clusters, fitted to torch's frames of each output."
