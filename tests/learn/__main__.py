@@ -15,6 +15,7 @@ import multiprocessing
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -47,12 +48,10 @@ def main() -> int:
     wanted = [name for name in (*LEARNERS, *CLUSTERINGS) if not options.only or name in options.only]
     learners, clusterings = ([name for name in wanted if name in known] for known in (LEARNERS, CLUSTERINGS))
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-        for row in pool.map(partial(measure, campaign), learners):
-            keep(options.work, row)
-    for name in clusterings:
-        keep(options.work, measure_clustering(campaign, name))
+        ended = [keep(options.work, found) for found in pool.map(partial(try_to, measure, campaign), learners)]
+    ended += [keep(options.work, try_to(measure_clustering, campaign, name)) for name in clusterings]
     write_text(PAGE, page(read_rows(options.work), (*LEARNERS, *CLUSTERINGS)))
-    return 0
+    return 0 if all(ended) else 1
 
 
 def arguments() -> argparse.Namespace:
@@ -65,11 +64,23 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def keep(work: Path, row: LearnRow) -> None:
-    """Write a row down, and say it."""
-    add_row(work, row)
-    verdict = "yes" if row.beats_both else "NO"
-    print(f"{row.system:28} {row.figure} {row.trained.value:.3g}  beats both: {verdict}", flush=True)
+def try_to(get: Callable[[Campaign, str], LearnRow], campaign: Campaign, name: str) -> LearnRow | str:
+    """The row of a system; what went wrong, as text, so that the others are measured all the same."""
+    try:
+        return get(campaign, name)
+    except CodedError as error:
+        return f"{name}: {error}"
+
+
+def keep(work: Path, found: LearnRow | str) -> bool:
+    """Write a row down, and say it; whether it is one."""
+    if isinstance(found, str):
+        print(found, flush=True)
+        return False
+    add_row(work, found)
+    verdict = "yes" if found.beats_both else "NO"
+    print(f"{found.system:28} {found.figure} {found.trained.value:.3g}  beats both: {verdict}", flush=True)
+    return True
 
 
 def champion(store: Path, work: Path) -> Path:
