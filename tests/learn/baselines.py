@@ -3,7 +3,7 @@
 | name | what it answers |
 |---|---|
 | one speaker | one speaker, from the first sample to the last |
-| mean spectrum | the mean of the frames of filter banks, without the mean over the train part, is the embedding |
+| mean spectrum | the mean of the frames of filter banks is the embedding, scored with the same cohort |
 | commonest letters | for each recording the same letters: those of the train part that are best there |
 | commonest class | for each recording the class that is commonest in the train part |
 | the mixture | each voice is the mixture as it is |
@@ -22,8 +22,9 @@ from wavlm.evaluation.metrics.words import count_edits
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.tasks.listening import rate_sources
 from wavlm.evaluation.tasks.referenced import Referenced
-from wavlm.evaluation.tasks.task import Trainee
+from wavlm.evaluation.tasks.task import Calibrates, Scorer, Trainee
 from wavlm.evaluation.tasks.turns import TurnScorer, keep_probabilities
+from wavlm.features.fbank import fbank
 from wavlm.finetune.data import TrainingData
 
 HOP_SAMPLES = 1600
@@ -42,15 +43,14 @@ def one_speaker(data: TrainingData, trainee: Trainee) -> list[JsonValue]:
 
 
 def mean_spectrum(data: TrainingData, trainee: Trainee) -> list[JsonValue]:
-    """The mean of 80 log mel energies and their differences."""
-    from wavlm.features.fbank import fbank
+    """The mean of 80 log mel energies and their differences, over the frames of each recording."""
+    return [mean_of(data, item) for item in data.split.test]
 
-    def mean_of(item: Example) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        waveform = data.load_plain([item]).waveforms[0].numpy()
-        return fbank(waveform).mean(axis=0).astype(np.float64)
 
-    known = np.mean([mean_of(item) for item in data.split.train], axis=0)
-    return [(mean_of(item) - known).tolist() for item in data.split.test]
+def mean_of(data: TrainingData, item: Example) -> JsonValue:
+    """That of one recording."""
+    found: list[JsonValue] = fbank(data.load_plain([item]).waveforms[0].numpy()).mean(axis=0).tolist()
+    return found
 
 
 def commonest_letters(data: TrainingData, trainee: Trainee) -> list[JsonValue]:
@@ -100,7 +100,10 @@ BASELINES: dict[str, Callable[[TrainingData, Trainee], list[JsonValue]]] = {
 def score_baseline(name: str, data: TrainingData) -> tuple[Figure, ...]:
     """The figures of a trivial answer on the test part."""
     trainee = data.trainee(0)
-    return trainee.score(data.split.test, BASELINES[name](data, trainee))
+    scorer: Scorer = trainee
+    if isinstance(trainee, Calibrates) and (wanted := trainee.calibrate_on(data.split.train, data.split.dev)):
+        scorer = trainee.calibrate(wanted, [mean_of(data, item) for item in wanted])  # verification alone does so
+    return scorer.score(data.split.test, BASELINES[name](data, trainee))
 
 
 def _listed(value: JsonValue) -> list[JsonValue]:

@@ -67,9 +67,8 @@ def measure_clustering(campaign: Campaign, name: str) -> LearnRow:
     talks = {role: _talks(role, part, campaign.work) for role, part in (("fit", parts.dev), ("test", parts.test))}
     recordings = known_recordings(talks["test"] / "corpus" / "train") if where == "talks" else _clips()
     began, began_cpu_s = time.monotonic(), time.process_time()
-    place = campaign.work / campaign.commit.rstrip("+")
     trained, untrained = (
-        train(it, data, model, place / f"{VERIFIER}-{key}{end}").folder
+        train(it, data, model, campaign.trainings / f"{VERIFIER}-{key}{end}").folder
         for it, end in ((spec, ""), (without_training(spec), "-untrained"))
     )
     rates = [_rate(recordings, _fitted(it, talks["fit"]), method) for it in (trained, untrained)]

@@ -35,7 +35,7 @@ _TALKS = "talks of {} voices, made of read speech"
 LEARNERS = {
     "asr-small": Learner("read-speech", "cer", "commonest letters", "read speech"),
     "css-small": Learner("read-speech", "si_sdri", "the mixture", "two voices that overlap, of read speech", "dB"),
-    "asv-small": Learner("read-speech", "eer", "mean spectrum", "read speech"),
+    "asv-small": Learner("read-speech", "eer_as_norm", "mean spectrum", "read speech"),
     "sd-eend-eda-small": Learner("read-speech", "der", "one speaker", _TALKS.format(2)),
     "sd-sc-eend-small": Learner("read-speech", "der", "one speaker", _TALKS.format(2)),
     "sd-eend-vc-small": Learner("read-speech", "der", "one speaker", _TALKS.format(2)),
@@ -53,6 +53,11 @@ class Campaign:
     commit: str
     any_commit: bool = False
 
+    @property
+    def trainings(self) -> Path:
+        """Where trainings are: those of other code are apart, unless it does not matter."""
+        return self.work / "trainings" / ("any" if self.any_commit else self.commit)
+
     def measured(self, system: str, key: str) -> LearnRow | None:
         """The row that need not be measured again."""
         rows = read_rows(self.work)
@@ -69,9 +74,8 @@ def measure(campaign: Campaign, system: str) -> LearnRow:
     key = key_of(spec, data, model)
     if (found := campaign.measured(system, key)) is not None:
         return found
-    place = campaign.work / campaign.commit.rstrip("+")
-    trained = train(spec, data, model, place / f"{system}-{key}")
-    untrained = train(without_training(spec), data, model, place / f"{system}-{key}-untrained")
+    trained = train(spec, data, model, campaign.trainings / f"{system}-{key}")
+    untrained = train(without_training(spec), data, model, campaign.trainings / f"{system}-{key}-untrained")
     opened = open_data(spec, data)
     baseline = score_baseline(learner.baseline, opened)
     results = trained.facts.results
