@@ -15,14 +15,13 @@ import multiprocessing
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from tasks.registry.lookup import find_weights, pull_model
 from tests.learn.clustering import CLUSTERINGS, measure_clustering
-from tests.learn.measure import LEARNERS, Campaign, measure
+from tests.learn.measure import LEARNERS, Campaign, measure, try_to
 from tests.learn.report import page
 from tests.learn.rows import LearnRow, add_row, read_rows
 from wavlm.errors import CodedError, UsageError
@@ -62,14 +61,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--any-commit", action="store_true", help="keep rows of other commits, too")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, each with one thread")
     return parser.parse_args()
-
-
-def try_to(get: Callable[[Campaign, str], LearnRow], campaign: Campaign, name: str) -> LearnRow | str:
-    """The row of a system; what went wrong, as text, so that the others are measured all the same."""
-    try:
-        return get(campaign, name)
-    except CodedError as error:
-        return f"{name}: {error}"
 
 
 def keep(work: Path, found: LearnRow | str) -> bool:

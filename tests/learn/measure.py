@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from tests.learn.baselines import score_baseline
 from tests.learn.material import prepare
 from tests.learn.rows import Bounded, LearnRow, is_measured, read_rows
 from tests.learn.training import key_of, spec_of, train, without_training
+from wavlm.errors import CodedError
 from wavlm.evaluation.results.facts import Amount, EvaluationFacts, Figure
 from wavlm.evaluation.splits import Split
 from wavlm.evaluation.tasks.turns import turns_of
@@ -100,6 +101,14 @@ def measure(campaign: Campaign, system: str) -> LearnRow:
         commit=campaign.commit,
         date=today(),
     )
+
+
+def try_to(get: Callable[[Campaign, str], LearnRow], campaign: Campaign, name: str) -> LearnRow | str:
+    """The row of a system; what went wrong, as text, so that the others are measured all the same."""
+    try:
+        return get(campaign, name)
+    except CodedError as error:
+        return f"{name}: {error}"
 
 
 def open_data(spec: FinetuneSpec, data: LabelledFolders) -> TrainingData:
