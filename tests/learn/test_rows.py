@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.learn.__main__ import champion, keep
 from tests.learn.baselines import best_constant
 from tests.learn.clustering import CLUSTERINGS, known_recordings, rate_of
-from tests.learn.measure import LEARNERS
+from tests.learn.measure import LEARNERS, Campaign, try_to
 from tests.learn.report import page
 from tests.learn.rows import Bounded, LearnRow, add_row, is_measured, read_rows
 from tests.learn.training import FINETUNES, without_training
+from wavlm.errors import BadDataError, UsageError
 from wavlm.evaluation.results.facts import Amount
 from wavlm.specs.yaml import read_finetune
 
@@ -90,6 +92,23 @@ def test_a_system_without_training_is_the_same_but_for_its_updates(system: str) 
     weight = np.float32(1e-3)
     assert weight + np.float32(stage.peak_lr) == weight  # no weight moves
     assert untrained.model_copy(update={"stages": spec.stages}) == spec
+
+
+def test_without_the_demos_champion_it_says_what_to_run_first(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"MODEL_UNKNOWN: .*wavlm-demo@champion.* run `make demo` first"):
+        champion(tmp_path / "store", tmp_path)
+
+
+def test_one_system_that_cannot_be_measured_does_not_keep_the_others_from_it(tmp_path: Path) -> None:
+    def get(_: Campaign, name: str) -> LearnRow:
+        if name == "css-small":
+            raise BadDataError("TRAINER_FAILED", "it ended with 1")
+        return row(name)
+
+    campaign = Campaign(tmp_path, tmp_path, "abc")
+    found = [try_to(get, campaign, name) for name in ("css-small", "asv-small")]
+    assert [keep(tmp_path, one) for one in found] == [False, True]
+    assert [one.system for one in read_rows(tmp_path)] == ["asv-small"]
 
 
 def test_the_constant_answer_is_the_best_of_those_tried() -> None:
