@@ -31,7 +31,7 @@ from wavlm.storage.files import write_text
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "evaluation" / "learn.md"
 MODEL = "wavlm-demo@champion"
-DECIDES = ("wavlm", "data_specs", "tests/learn")  # what a row depends on
+DECIDES = ("wavlm", "data_specs", "tests/learn")  # on what is measured
 
 
 def main() -> int:
@@ -87,9 +87,9 @@ def champion(store: Path, work: Path) -> Path:
 
 
 def commit_of(root: Path) -> str:
-    """The last commit that changed what rows depend on; with a + if files differ from it."""
-    commit = git(root, "log", "-1", "--format=%h", "--", *DECIDES)
-    return commit + ("+" if git(root, "status", "--porcelain", "--", *DECIDES) else "")
+    """The commit at hand; with a + if files that decide differ from it."""
+    changed = git(root, "status", "--porcelain", "--", *DECIDES)
+    return git(root, "rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 
 def git(root: Path, *words: str) -> str:
