@@ -38,7 +38,7 @@ def pretrain(
     """
     here = without_gpus(runtime) if training else runtime
     make_one = make_where(training, recipe, runtime)
-    return work(recipe, store, here, lambda items: select_needed(items, until), make_one, is_timed=training is None)
+    return work(recipe, store, here, lambda items: select_needed(items, until), make_one, is_here=training is None)
 
 
 def make_where(training: str | None, recipe: str, runtime: Runtime) -> MakeOne:

@@ -72,4 +72,4 @@ def refresh(
             add_to_name(NOTHING)
             resolved = read_resolved(recipe, artifact_store, runtime)
             return Completed(message=f"{NOTHING}: no new speech, and no other model", data=resolved)
-        return work(recipe, store, here, tuple, make_taken, seal, is_timed=training is None)
+        return work(recipe, store, here, tuple, make_taken, seal, is_here=training is None)

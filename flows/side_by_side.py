@@ -22,7 +22,9 @@ from flows.elsewhere import needs_gpu
 from tasks.orchestration.limits import DOWNLOAD, GPU
 from tasks.orchestration.waiting import wait_out
 from wavlm.errors import LockedError
+from wavlm.execution.processes import num_cores
 from wavlm.execution.runtime import Runtime
+from wavlm.execution.worker import Worker, Workers, worker_of_stage
 from wavlm.pipeline.artifacts import (
     Artifact,
     Corpus,
@@ -35,8 +37,11 @@ from wavlm.pipeline.artifacts import (
     build_order,
 )
 
-CORES, LIGHT = "cores", "light"
+CORES, LIGHT, EVALUATION = "cores", "light", "evaluation"
 OF_CLUSTER = 4  # stages that share the workers of a cluster
+MOST_EVALUATIONS = 4  # at a time, on the cores of one machine: each has its features in memory
+# What takes all cores or a GPU, and what shares them among itself, are not made at the same time.
+APART = {GPU: EVALUATION, EVALUATION: GPU}
 LOOK_SECONDS = 1.0
 REST_SECONDS = 5.0  # of an artifact that another run held when it was its turn
 # After a stop: a trainer saves a checkpoint first; what others have begun is found again however they end.
@@ -58,21 +63,32 @@ def make_side_by_side(
     runtime: Runtime,
     find_maker: FindMaker = lambda _: None,
     spare: Set[str] = frozenset(),
+    *,
+    is_here: bool = True,
 ) -> None:
     """Make artifacts, each after those of `chosen` that it needs; first what the first iteration needs.
 
     `find_maker`: who makes an artifact at this moment, in another process. `spare`: keys of what is tried before a
-    version is registered, and is not needed for that. Raises the error of the first artifact that failed; notes name
-    the others.
+    version is registered, and is not needed for that. `is_here`: whether this machine makes what needs a GPU, too; if
+    not, one run elsewhere makes all evaluations. Raises the error of the first artifact that failed; notes name the
+    others.
     """
-    order, limits = _order(chosen), limits_of(runtime)
+    order, limits = _order(chosen), limits_of(runtime, is_here=is_here)
     _SideBySide(order, make_one, runtime, find_maker, limits, _find_before(chosen), spare).finish()
 
 
-def limits_of(runtime: Runtime) -> dict[str, int]:
+def limits_of(runtime: Runtime, *, is_here: bool = True) -> dict[str, int]:
     """How many artifacts of a tag are made at a time by one run."""
     of_cores = runtime.side_by_side or (OF_CLUSTER if runtime.cluster else 1)
-    return {DOWNLOAD: runtime.downloads, CORES: of_cores, GPU: 1, LIGHT: OF_CLUSTER}
+    evaluations = _num_evaluations(runtime) if is_here else 1
+    return {DOWNLOAD: runtime.downloads, CORES: of_cores, GPU: 1, LIGHT: OF_CLUSTER, EVALUATION: evaluations}
+
+
+def _num_evaluations(runtime: Runtime) -> int:
+    """Evaluations at a time: one on each GPU, or on the cores; one if a cluster computes features for all cores."""
+    if runtime.cluster:
+        return 1
+    return runtime.gpus or runtime.side_by_side or min(MOST_EVALUATIONS, num_cores())
 
 
 def tag_of(artifact: Artifact) -> str:
@@ -81,6 +97,8 @@ def tag_of(artifact: Artifact) -> str:
         return DOWNLOAD if any(source.type != "folder" for source in artifact.spec.sources) else CORES
     if isinstance(artifact, Export | Registration | SystemRegistration):
         return LIGHT
+    if isinstance(artifact, Evaluation):
+        return EVALUATION
     return GPU if needs_gpu(artifact) else CORES
 
 
@@ -125,6 +143,8 @@ class _SideBySide:
     _under_way: dict[str, tuple[Artifact, threading.Thread]] = field(default_factory=dict)
     _ended: queue.SimpleQueue[tuple[Artifact, Exception | None]] = field(default_factory=queue.SimpleQueue)
     _rests_until: dict[str, float] = field(default_factory=dict)  # what another run held when it was tried, by key
+    _workers: Workers = field(default_factory=Workers)
+    _worker_of: dict[str, Worker] = field(default_factory=dict)  # of evaluations under way, by key
 
     def finish(self) -> None:
         """Make all that can be made."""
@@ -136,6 +156,8 @@ class _SideBySide:
         except BaseException:
             self._stop()
             raise
+        finally:
+            self._workers.end()
         if self._failed:
             raise self._explain()
 
@@ -174,8 +196,9 @@ class _SideBySide:
         taken = Counter(tag_of(item) for item, _ in self._under_way.values())
         chosen = []
         for item in awake:
-            if taken[tag_of(item)] < self.limits[tag_of(item)]:
-                taken[tag_of(item)] += 1
+            tag = tag_of(item)
+            if taken[tag] < self.limits[tag] and not taken[APART.get(tag, "")]:
+                taken[tag] += 1
                 chosen.append(item)
         return chosen
 
@@ -196,8 +219,13 @@ class _SideBySide:
 
         It does not wait there for another run that has begun it in the same moment: others need its place.
         """
-        at_once = {} if self._joins(item) else {"wait_minutes": 0}
-        context, runtime = contextvars.copy_context(), self.runtime.model_copy(update=at_once)
+        changes = {} if self._joins(item) else {"wait_minutes": 0}
+        context = contextvars.copy_context()
+        if isinstance(item, Evaluation) and self.limits[EVALUATION] > 1:
+            worker = self._worker_of[item.key] = self._workers.take()
+            context.run(worker_of_stage.set, worker)
+            changes |= self._share_of_evaluation()
+        runtime = self.runtime.model_copy(update=changes)
 
         def run() -> None:
             error: Exception | None = None
@@ -209,6 +237,11 @@ class _SideBySide:
         self._waiting.remove(item)
         self._under_way[item.key] = item, thread
         thread.start()
+
+    def _share_of_evaluation(self) -> dict[str, int]:
+        """What one of several evaluations has of the machine."""
+        workers = max(1, self.runtime.workers // self.limits[EVALUATION])
+        return {"workers": workers, "gpus": min(1, self.runtime.gpus)}
 
     def _try(self, item: Artifact, runtime: Runtime) -> Exception | None:
         try:
@@ -224,6 +257,8 @@ class _SideBySide:
         except queue.Empty:
             return
         was_alone = self._under_way.pop(item.key, None) is None
+        if worker := self._worker_of.pop(item.key, None):
+            self._workers.give_back(worker)
         if error is None:
             self._done.add(item.key)
         elif _is_locked(error) and self.runtime.wait_minutes and not was_alone:

@@ -53,12 +53,13 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
     make_one: MakeOne = make,
     tell: Callable[[Recipe, Store], object] | None = None,
     *,
-    is_timed: bool = True,
+    is_here: bool = True,
     is_today: bool = False,
 ) -> State[Recipe]:
     """Make the chosen artifacts of a recipe, in their order. Returns a flow's state with the resolved recipe.
 
-    `tell` is called when all of them are there. Without `is_timed` nothing is said about how long it takes. `is_today`:
+    `tell` is called when all of them are there. `is_here`: whether this machine makes all of it, so that it can be said
+    how long that takes. `is_today`:
     folders as they are now, whatever the newest refresh has taken.
     """
     artifact_store = Store(Path(store))
@@ -74,7 +75,7 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
         there = [] if redo else [item for item in chosen if artifact_store.is_complete(item)]
         todo = [item for item in chosen if item not in there]
         try:
-            with show_whole(weigh(todo, artifact_store, is_timed=is_timed and not runtime.gpus)) as whole:
+            with show_whole(weigh(todo, artifact_store, is_timed=is_here and not runtime.gpus)) as whole:
 
                 def make_part(artifact: Artifact, how: Runtime) -> None:
                     if artifact in todo and artifact_store.is_complete(artifact):
@@ -84,7 +85,7 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
                     if isinstance(artifact, ImportedModel) and artifact in todo:
                         check_ready(recipe, artifact_store, runtime, choose)  # its network is known only now
 
-                _make_all(chosen, make_part, recipe_spec, artifact_store, runtime, redo=redo)
+                _make_all(chosen, make_part, recipe_spec, artifact_store, runtime, redo=redo, is_here=is_here)
         finally:
             publish_late_or_warn(recipe_spec, recipe, artifact_store)
             publish_work(recipe_spec, artifact_store, chosen, there)
@@ -97,8 +98,15 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
         return Completed(message=_conclude(artifact_store, chosen, there), data=recipe_spec)
 
 
-def _make_all(
-    chosen: Sequence[Artifact], make_one: Make, recipe: Recipe, store: Store, runtime: Runtime, *, redo: bool
+def _make_all(  # noqa: PLR0913 - what, how, where, and two things that differ between flows
+    chosen: Sequence[Artifact],
+    make_one: Make,
+    recipe: Recipe,
+    store: Store,
+    runtime: Runtime,
+    *,
+    redo: bool,
+    is_here: bool,
 ) -> None:
     """Models from elsewhere one after the other, for what is wrong with them is to be known first; the rest together.
 
@@ -108,7 +116,7 @@ def _make_all(
     for artifact in first:
         make_one(artifact, runtime)
     rest = [item for item in chosen if item not in first]
-    make_side_by_side(rest, make_one, runtime, store.find_maker, spare=find_spare(rest, recipe))
+    make_side_by_side(rest, make_one, runtime, store.find_maker, find_spare(rest, recipe), is_here=is_here)
 
 
 def find_spare(chosen: Sequence[Artifact], recipe: Recipe) -> set[str]:

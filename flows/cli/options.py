@@ -153,5 +153,6 @@ Cluster = Annotated[
 ]
 Downloads = Annotated[int, typer.Option(min=1, help="Corpora that are downloaded at a time")]
 SideBySide = Annotated[
-    int, typer.Option(min=0, help="Stages that share the cores at a time; 0: one, four on a cluster")
+    int,
+    typer.Option(min=0, help="Stages that share the cores at a time; 0: one, and an evaluation per core up to four"),
 ]

@@ -19,6 +19,7 @@ from tests.tasks.conftest import recipe_of, spec_of
 from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.errors import BadDataError, LockedError
 from wavlm.execution.runtime import Runtime
+from wavlm.execution.worker import worker_of_stage
 from wavlm.pipeline.artifacts import Artifact, Model, Registration, build_order
 from wavlm.pipeline.plan import evaluations_of, plan
 from wavlm.specs import GateSpec, Recipe
@@ -100,12 +101,19 @@ def test_all_is_made_once_inputs_first_within_the_limits() -> None:
 @pytest.mark.parametrize(
     ("runtime", "expected"),
     [
-        (Runtime(), {"download": 2, "cores": 1, "gpu": 1}),
-        (Runtime(executor="dask", cluster="tcp://x:1", downloads=7), {"download": 7, "cores": 4, "gpu": 1}),
-        (Runtime(side_by_side=3), {"download": 2, "cores": 3, "gpu": 1}),
+        (Runtime(), {"download": 2, "cores": 1, "gpu": 1, "evaluation": 3}),
+        (
+            Runtime(executor="dask", cluster="tcp://x:1", downloads=7),
+            {"download": 7, "cores": 4, "gpu": 1, "evaluation": 1},
+        ),
+        (Runtime(side_by_side=2), {"download": 2, "cores": 2, "gpu": 1, "evaluation": 2}),
+        (Runtime(gpus=8, side_by_side=2), {"download": 2, "cores": 2, "gpu": 1, "evaluation": 8}),
     ],
 )
-def test_the_limits_follow_the_runtime(runtime: Runtime, expected: dict[str, int]) -> None:
+def test_the_limits_follow_the_runtime(
+    runtime: Runtime, expected: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "num_cores", lambda: 3)
     assert {tag: number for tag, number in limits_of(runtime).items() if tag != "light"} == expected
 
 
@@ -186,6 +194,30 @@ def test_a_version_is_registered_after_the_evaluations_of_its_model() -> None:
     for registration in (item for item in workshop.made if isinstance(item, Registration)):
         results = evaluations_of(registration.model, judged)
         assert max(order.index(item.key) for item in results) < order.index(registration.key)
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_evaluations_share_the_cores_with_one_another_and_with_no_training(
+    is_here: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each has its worker and its share of the loaders; one run elsewhere makes all of them."""
+    monkeypatch.setattr(side_by_side, "num_cores", lambda: 2)
+    judged = recipe().model_copy(update={"evaluate": two_tasks()})
+    workshop, beside, workers = Workshop(), [], []
+
+    def make(item: Artifact, runtime: Runtime) -> None:
+        if tag_of(item) in {"gpu", "evaluation"}:
+            beside.append(dict(workshop.now))
+        if worker := worker_of_stage.get():
+            workers.append((worker.number, runtime.workers))
+        workshop(item, runtime)
+
+    make_side_by_side(plan(judged), make, Runtime(workers=4), is_here=is_here)
+    assert workshop.most["evaluation"] == (2 if is_here else 1)
+    assert set(workers) == ({(0, 2), (1, 2)} if is_here else set())
+    assert not [now for now in beside if now.get("gpu") and now.get("evaluation")]
+    assert not [item for item in workshop.begun if isinstance(item, Model) and item.key not in keys(workshop.made)]
 
 
 def test_a_version_after_one_that_is_given_up_is_not_registered_and_the_run_ends() -> None:

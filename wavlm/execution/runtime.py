@@ -129,10 +129,11 @@ class Runtime(BaseModel):
     """
 
     side_by_side: Natural = 0
-    """Stages that share the cores at a time. 0: one, or four on a cluster (--side-by-side).
+    """Stages that share the cores at a time. 0: one, or four on a cluster; of evaluations one per core, at most four
+    (--side-by-side). With `gpus`, evaluations run side by side on as many GPUs.
 
     Unit: stages, beside downloads and one stage that needs a GPU.
-    Change: 2 when stages have too few parts for all cores.
+    Change: 2 when stages have too few parts for all cores; 1 when evaluations need too much memory side by side.
     """
 
     nodes: Count = 1
