@@ -41,7 +41,10 @@ def page(rows: Sequence[LearnRow], names: Sequence[str]) -> str:
     measured = {row.system: row for row in rows}
     lines = [_line(measured[name]) if name in measured else _missing(name) for name in names]
     spent = sum(row.cpu_s for row in rows) / 60
-    spreads = "; ".join(sorted({f"`{row.system}` by {row.intervals}" for row in rows}))
+    spreads = "; ".join(
+        f"{spread}: {', '.join(f'`{row.system}`' for row in rows if row.intervals == spread)}"
+        for spread in sorted({row.intervals for row in rows})
+    )
     failed = [row.system for row in rows if not row.beats_both]
     absent = [name for name in names if name not in measured]
     return HEAD + "\n".join(
