@@ -36,6 +36,17 @@ def test_a_file_and_its_samples_have_the_same_turns(tmp_path: Path) -> None:
     assert wavlm.diarize(samples, open_diarizer(system, Choice(speakers=2))) == found
 
 
+def as_simulated(folder: Path, corpus: Path) -> Path:
+    """The same conversations as `wavlm simulate` leaves them: one RTTM of the part, beside its folder."""
+    part = corpus / "dev"
+    part.mkdir(parents=True)
+    for path in folder.glob("*.wav"):
+        (part / path.name).write_bytes(path.read_bytes())
+    (corpus / "dev.rttm").write_text("".join(path.read_text() for path in sorted(folder.glob("*.rttm"))))
+    (corpus / "test.rttm").write_text("SPEAKER other 1 0.0 1.0 <NA> <NA> who <NA> <NA>\n")  # of no part that is read
+    return part
+
+
 @pytest.mark.full
 def test_a_fitted_back_end_is_kept_with_the_system_and_tells_voices_apart(tmp_path: Path) -> None:
     """One speaker always would confuse four of seven turns, 57 %."""
@@ -49,6 +60,7 @@ def test_a_fitted_back_end_is_kept_with_the_system_and_tells_voices_apart(tmp_pa
     backend = read_backend(system)
     assert backend.plda is not None
     assert backend.plda.projection.shape[1] <= 2
+    assert fit_folder(as_simulated(tmp_path / "dev", tmp_path / "talks" / "corpus"), system).stops == backend.stops
     turns = write_talk(tmp_path / "talk.wav", ORDER)
     for method in ("cosine", "plda", "vbx"):
         found = wavlm.diarize(tmp_path / "talk.wav", system, Choice(method=method))
