@@ -117,5 +117,9 @@ def _files(source: str) -> dict[str, str]:
     import mlflow
 
     folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=source))
-    return {path.relative_to(folder).as_posix(): "has a time" if path.name == "MLmodel" else hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-            for path in sorted(folder.rglob("*")) if path.is_file()}  # fmt: skip
+    found = {}
+    for path in sorted(item for item in folder.rglob("*") if item.is_file()):
+        is_timed = path.name == "MLmodel"
+        digest = "has a time" if is_timed else hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        found[path.relative_to(folder).as_posix()] = digest
+    return found
