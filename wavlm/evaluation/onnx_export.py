@@ -30,7 +30,7 @@ from wavlm.export.onnx.run import OnnxNetwork
 from wavlm.export.onnx.write import check_layers, outputs_of, write_int8, write_onnx
 from wavlm.features.mfcc import Floats
 from wavlm.labels.centroids import Centroids
-from wavlm.labels.codebook import cluster
+from wavlm.labels.kmeans import cluster
 from wavlm.nn import WavLM
 from wavlm.rng import rng_for
 from wavlm.shards.waveform import read_whole

@@ -124,7 +124,12 @@ class ContrastiveLoss:
         """The sums among numbers by name."""
         return ContrastiveSums.from_numbers(numbers)
 
-    def validation(self, num_clusters: int, device: torch.device) -> ContrastiveValidation:  # noqa: ARG002 - no labels
+    def validation(
+        self,
+        num_clusters: int,  # noqa: ARG002 - no labels
+        device: torch.device,
+        num_streams: int = 1,  # noqa: ARG002 - no labels
+    ) -> ContrastiveValidation:
         """An empty measurement of held-out speech."""
         return ContrastiveValidation(self, device)
 

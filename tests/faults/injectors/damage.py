@@ -7,6 +7,7 @@ which stage.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -48,7 +49,8 @@ def _write(root: Path) -> None:
 def _work(root: Path, name: str, used: tuple[Consumer, int], damage: tuple[str, int]) -> None:
     (use, number), (kind, seed) = used, damage
     chain, out = Chain(root), root / "out"
-    out.mkdir(exist_ok=True)
+    shutil.rmtree(out, ignore_errors=True)  # of an earlier trial
+    out.mkdir()
     path = root / name
     with no_pictures():
         whole = _whole(chain, name, use, number)

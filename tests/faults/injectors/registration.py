@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -48,8 +49,24 @@ def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:
     again: Ended = run_forked(partial(_register, scene), scene.trial / "log")
     promise(again.code == 0, f"the second attempt ended with {again.code}: {again.said[-1500:]}")
     got, wanted = _state(scene), (scene.folder / "registered").read_text()
-    promise(got == wanted, f"the registry holds {got}, expected {wanted}")
+    promise(got == wanted, f"the registry holds something else: {_differences(got, wanted)}")
     return int(has_fired), f"ended with {done.code}"
+
+
+def _differences(got: str, wanted: str) -> list[str]:
+    """What is said of one version and not of the other."""
+    said = [
+        {f"{name}={value}" for version in json.loads(text) for name, value in _flat(version)} for text in (got, wanted)
+    ]
+    return sorted(said[0] ^ said[1])
+
+
+def _flat(version: dict[str, object]) -> Iterator[tuple[str, object]]:
+    for name, value in version.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{key}", item) for key, item in value.items())
+        else:
+            yield name, value
 
 
 def _fresh(scene: Scene) -> None:
@@ -81,7 +98,7 @@ def _state(scene: Scene) -> str:
     """What the registry holds, without names and times that differ from run to run."""
     done = run_forked(partial(_describe, scene), scene.trial / "log")
     promise(done.code == 0, f"the registry cannot be read: {done.said[-1500:]}")
-    return done.last_line
+    return done.said.strip().splitlines()[-1]
 
 
 def _describe(scene: Scene) -> None:
@@ -100,5 +117,9 @@ def _files(source: str) -> dict[str, str]:
     import mlflow
 
     folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=source))
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-            for path in sorted(folder.rglob("*")) if path.is_file()}  # fmt: skip
+    found = {}
+    for path in sorted(item for item in folder.rglob("*") if item.is_file()):
+        is_timed = path.name == "MLmodel"
+        digest = "has a time" if is_timed else hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        found[path.relative_to(folder).as_posix()] = digest
+    return found
