@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from wavlm.evaluation.examples import Example, speaker_of
 from wavlm.evaluation.fit.search import Searched
 from wavlm.evaluation.results.facts import Amount, EvaluationFacts, Figure, LayerWeight
 from wavlm.evaluation.splits import Split
+from wavlm.evaluation.tasks.conversations import Conversation
 from wavlm.evaluation.tasks.task import Scorer
 from wavlm.specs.evaluation import EvaluationSpec
 
@@ -108,6 +110,10 @@ def amount_of(*sets: Sequence[Example]) -> Amount:
 
 
 def _speakers(example: Example) -> tuple[str, ...]:
+    """Those who are known. Names in the turns of a real recording may mean others in the next one."""
+    if isinstance(example.audio, Conversation) and isinstance(example.target, dict):
+        turns: Any = example.target["turns"]
+        return tuple({name for _, _, name in turns})
     found = speaker_of(example)
     return found if isinstance(found, tuple) else (found,)
 

@@ -9,6 +9,7 @@ from wavlm.corpus.facts import CorpusFacts
 from wavlm.evaluation.facts import ScoresFacts
 from wavlm.evaluation.fast.words import describe_abx
 from wavlm.evaluation.results.facts import EvaluationFacts
+from wavlm.evaluation.results.words import describe_amount
 from wavlm.export.facts import ModelFacts
 from wavlm.finetune.facts import FinetuneFacts
 from wavlm.labels.facts import CodebookFacts, LabelsFacts
@@ -168,7 +169,7 @@ def _results(facts: EvaluationFacts) -> Iterator[str]:
         yield f"{facts.main.name} {facts.main.value:.4g}" + (
             f" ({spread.low:.4g} to {spread.high:.4g})" if spread else ""
         )
-        yield f"on {facts.test.utterances} utterances of {facts.test.speakers} speakers, {facts.reality}"
+        yield f"on {describe_amount(facts.test)}, {facts.reality}"
 
 
 def _finetune(artifact: Finetune, store: Store) -> Iterator[str]:

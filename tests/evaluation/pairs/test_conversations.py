@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from wavlm.errors import BadDataError
-from wavlm.evaluation.examples import Example, Take
+from wavlm.evaluation.describe import amount_of
+from wavlm.evaluation.examples import Example, Take, takes_of
 from wavlm.evaluation.tasks.activity import overlapped, spoken
 from wavlm.evaluation.tasks.conversations import Source, make_conversations
 from wavlm.mixing.sound import find_sound
@@ -87,6 +89,15 @@ def test_nobody_is_in_two_parts_and_each_part_has_its_conversations() -> None:
         "made-test": 3,
     }
     assert all(not a & b for a, b in combinations(speakers.values(), 2))
+
+
+def test_voices_of_made_conversations_are_counted_by_what_they_are_made_of() -> None:
+    """The names in the turns of real recordings are not: A and B are others in the next one."""
+    made = _made()
+    voices = {take.row // 3 for it in made for take in takes_of(it.audio)}
+    assert amount_of(made).speakers == len(voices) > 2
+    real = [replace(it, audio=Take(0, 1)) for it in made]
+    assert amount_of(real).speakers == 0
 
 
 def test_the_same_spec_gives_the_same_samples_in_another_process_and_another_seed_gives_others() -> None:
