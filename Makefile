@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 .DELETE_ON_ERROR:
-.PHONY: setup demo ablations test test-full test-network lint-examples fuzz mutants bench lint fix golden docs clean
+.PHONY: setup demo ablations test test-full test-network lint-examples fuzz faults mutants learn bench lint fix golden docs clean
 
 PYTHON ?= python3
 STORE ?= store
@@ -24,7 +24,7 @@ DEPENDS := pyproject.toml constraints.txt
 
 .venv/.dev: .venv/.pipeline
 	@command -v c++ >/dev/null || { echo "a C++ compiler is missing: the extra \`evaluation\` builds pesq, meeteval and pyworld from source; on Debian: apt install build-essential python3-dev"; exit 69; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,cluster,evaluation,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,cluster,evaluation,onnx,dev]'
 	@touch $@
 
 setup: .venv/.dev
@@ -62,10 +62,22 @@ lint-examples: .venv/.dev
 fuzz: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
 
+# The faults of tests/faults/catalogue.yaml: two campaigns side by side, which go on where they were stopped; writes
+# docs/faults.md. make test-full tries a few points. Parts of it: .venv/bin/python -m tests.faults kill-labels G3
+faults: .venv/.dev
+	$(BIN)/python -m tests.faults --share 1/2 & $(BIN)/python -m tests.faults --share 2/2; wait; \
+	  $(BIN)/python -m tests.faults --page
+
 # 100 single changes of the code, drawn with a seed: which do tests notice? Goes on where it was stopped; writes
 # docs/mutants.md. Other draws: make mutants MUTANTS_FLAGS="--seed 7 --count 50"
 mutants: .venv/.dev
 	$(BIN)/python -m tests.mutants $(MUTANTS_FLAGS)
+
+# Each small system trained on real speech, and scored on other voices beside itself without training and a trivial answer.
+# Within an hour; stands on the champion of `make demo`; goes on where it was stopped; writes docs/evaluation/learn.md.
+# One of them: make learn LEARN_FLAGS="--only asv-small"
+learn: .venv/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.learn --store $(STORE) $(LEARN_FLAGS)
 
 # Under eight minutes; names and options: make bench BENCH_FLAGS="head step --device cuda"
 bench: .venv/.dev

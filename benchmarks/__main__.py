@@ -19,7 +19,7 @@ from benchmarks import results
 from benchmarks.harness import ROOT, Claim, Figure, commit, number
 
 # In the order of the table.
-NETWORK = ("attention", "head", "front", "step", "memory")
+NETWORK = ("attention", "head", "front", "step", "memory", "exported")
 DATA = ("loader", "effects", "mfcc", "kmeans", "labels", "seals", "growth", "end_to_end", "pooled")
 SCRIPTS = tuple(name for name in NETWORK + DATA if (Path(__file__).parent / f"{name}.py").exists())
 

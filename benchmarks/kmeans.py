@@ -92,7 +92,7 @@ def _hidden(sounds: Case) -> Case:
 
 def _measure(case: Case, claims: tuple[Claim, ...]) -> Iterator[Figure]:
     from wavlm.labels.centroids import Centroids
-    from wavlm.labels.codebook import cluster
+    from wavlm.labels.kmeans import cluster
 
     def ours() -> Any:
         return cluster(case.frames, case.num_clusters, iterations=case.passes, redo=1, seed=0)

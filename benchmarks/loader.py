@@ -119,7 +119,7 @@ def _webdataset(audio: Speech, made: TrainJob) -> Pipeline:
     import webdataset
 
     tars = sorted(str(path) for path in audio.shards.glob("train-*.tar"))
-    found = [read_labels(made.data[0].labels, tar) for tar in tars]
+    found = [read_labels(made.data[0].labels_there, tar) for tar in tars]
     labels = {key: row[::2] for shard in found for key, row in shard.by_key.items()}
     rng = np.random.default_rng(0)
 

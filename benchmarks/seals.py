@@ -115,7 +115,7 @@ def _train(audio: Speech) -> tuple[Stage, str]:
         updates=1, warmup_updates=0, peak_lr=1e-4, batch_seconds=GROUP_SECONDS, group_seconds=GROUP_SECONDS
     )
     made = job(audio, "training", BASE, train, Runtime(workers=0))
-    seal(made.data[0].labels)
+    seal(made.data[0].labels_there)
     epoch = make_sampler(made).epoch(0).num_micro_batches  # builds the cache of labels, as a first run does
 
     def stage() -> None:

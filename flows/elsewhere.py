@@ -22,6 +22,7 @@ from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Finetune, Labels, Model, Scores
 from wavlm.pipeline.mirror.sharing import bring, give_all
 from wavlm.pipeline.store import Store
+from wavlm.specs import hidden_features
 
 ATTEMPTS = 3
 LOOK_SECONDS = 5.0
@@ -36,7 +37,7 @@ def needs_gpu(artifact: Artifact) -> bool:
     if isinstance(artifact, Labels):
         return needs_gpu(artifact.codebook)
     if isinstance(artifact, Codebook):
-        return artifact.spec.features.type == "hidden"
+        return hidden_features(artifact.spec) is not None
     return isinstance(artifact, Model | Scores | Evaluation | Finetune)
 
 

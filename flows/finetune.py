@@ -20,7 +20,13 @@ DEFAULT_RUNTIME = Runtime()
 
 
 @flow(flow_run_name=name_flow_run)
-def finetune(system: str, model: str = "", store: str = "store", runtime: Runtime = DEFAULT_RUNTIME) -> State[Recipe]:
+def finetune(
+    system: str,
+    model: str = "",
+    store: str = "store",
+    runtime: Runtime = DEFAULT_RUNTIME,
+    going_on_from: str = "",
+) -> State[Recipe]:
     """Train a system, score it on its test part, and register it. What was stopped goes on from its last checkpoint.
 
     Args:
@@ -28,6 +34,8 @@ def finetune(system: str, model: str = "", store: str = "store", runtime: Runtim
         model: What it stands on: a folder, NAME@ALIAS of the registry, fbank. Empty: what the system's file says.
         store: The folder in which everything that is made lies. Relative to the worker's folder.
         runtime: How to run: nothing of it changes the result.
+        going_on_from: The system whose training goes on: a folder, NAME@ALIAS, or another system's name. Empty: none,
+            or what the system's file says.
     """
-    recipe = request_system(Path(system), model, Store(Path(store)))
+    recipe = request_system(Path(system), model, Store(Path(store)), going_on_from)
     return work(str(recipe), store, runtime, lambda items: select_needed(items, None), make_with_inputs)

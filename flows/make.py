@@ -26,6 +26,7 @@ from tasks.register import register
 from tasks.register_system import register_system
 from tasks.scores import scores
 from tasks.shards import shards
+from tasks.simulation import simulation
 from tasks.versions import ask_versions
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
@@ -55,6 +56,7 @@ _TASKS: dict[str, Task[[Any, Store, Runtime], Path]] = {
     "codebook": codebook,
     "labels": labels,
     "mixtures": mixtures,
+    "simulation": simulation,
     "scores": scores,
     "evaluation": evaluation,
     "finetune": finetune,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -41,6 +41,25 @@ def export_as(model: str, layout: ModelLayout, out: Path, store: Store) -> Path:
         else:
             write_fairseq(load(folder), out)
     return out
+
+
+def export_as_onnx(
+    model: str, out: Path, store: Store, layers: Sequence[int] | None, *, int8: bool, speech: Path | None
+) -> Iterator[str]:
+    """Write a model as ONNX, see `wavlm.evaluation.onnx_export`; what was written, in lines."""
+    from wavlm.evaluation.onnx_export import export_onnx
+
+    with _folder(model, store) as (folder, _):
+        facts = export_onnx(folder, out, layers, int8=int8, speech=speech)
+    for name, size in facts.megabytes.items():
+        yield f"{out / name}: {size:.1f} MB"
+    for drift in facts.drift:
+        worst = max(drift.outputs, key=lambda it: it.relative_difference)
+        kept = min(it.labels_kept for it in drift.outputs)
+        yield (
+            f"{drift.file}: at most {100 * worst.relative_difference:.2g} % from torch ({worst.output}), "
+            f"{100 * kept:.2f} % of labels stay or more"
+        )
 
 
 @contextmanager

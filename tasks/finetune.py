@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -14,6 +14,7 @@ from tasks.orchestration.progress_bar import show_progress
 from tasks.orchestration.stage import say_outcome, stage_task
 from tasks.orchestration.trainer import OnRecord, run_job_here
 from tasks.orchestration.waiting import wait_out
+from tasks.registry.following import feeding, follow_system
 from wavlm.errors import BadDataError
 from wavlm.execution.finetune_job import FinetuneJob
 from wavlm.execution.runtime import Runtime
@@ -35,7 +36,7 @@ def finetune(artifact: Finetune, store: Store, runtime: Runtime) -> Path:
 
     def build(out: Path) -> FinetuneFacts:
         slot = hold_slot(GPU) if runtime.gpus else nullcontext()
-        with slot, _show(artifact) as on_record:
+        with slot, _show(artifact, store, runtime) as on_record:
             facts = _tune(job_of_system(artifact, store, runtime, out), on_record)
         from wavlm.pipeline.plots import plot_tuning
 
@@ -60,13 +61,18 @@ def _tune(job: FinetuneJob, on_record: OnRecord) -> FinetuneFacts:
 
 
 @contextmanager
-def _show(artifact: Finetune) -> Iterator[OnRecord]:
-    """Show each record: the loss, and the figures on the dev part."""
+def _show(artifact: Finetune, store: Store, runtime: Runtime) -> Iterator[OnRecord]:
+    """Show each record, the loss and the figures on the dev part, and send it to MLflow."""
     updates = sum(stage.updates for stage in artifact.spec.stages)
     started = time.time()
-    with show_progress(title_of(artifact)) as (progress, show_detail):
+    with ExitStack() as stack:
+        progress, show_detail = stack.enter_context(show_progress(title_of(artifact)))
+        followed = follow_system(artifact, store, runtime.experiment) if runtime.tracking else None
+        feed = stack.enter_context(feeding(followed)) if followed else None
 
         def on_record(record: Mapping[str, JsonValue]) -> None:
+            if feed:
+                feed(record)
             written = record.get("time_unix")
             if isinstance(written, float) and written < started:  # of an earlier attempt
                 return

@@ -8,7 +8,7 @@ from wavlm.execution.job import LabelledShards, StartWeights, TrainJob
 from wavlm.execution.processes import num_cores
 from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import codebook_of
-from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.artifacts import Labels, Model, Shards
 from wavlm.pipeline.start import weights_of
 from wavlm.pipeline.store import Store
 
@@ -20,12 +20,10 @@ def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJ
         out=out,
         network=artifact.network,
         train=artifact.train,
-        num_clusters=artifact.labels[0].codebook.spec.num_clusters,
-        codebook=codebook_of(store.path(artifact.labels[0])),
-        data=tuple(
-            LabelledShards(shards=store.path(item.shards), labels=store.path(item), corpus=item.shards.corpus.name)
-            for item in artifact.labels
-        ),
+        num_clusters=artifact.codebook.spec.num_clusters if artifact.codebook else 0,
+        num_streams=artifact.codebook.spec.num_streams if artifact.codebook else 1,
+        codebook=codebook_of(store.path(artifact.labels[0])) if artifact.labels else "",
+        data=tuple(_data_of(item, store) for item in artifact.data),
         mix=artifact.mix,
         noise=tuple(store.path(item) for item in artifact.noise),
         rooms=tuple(store.path(item) for item in artifact.rooms),
@@ -33,6 +31,13 @@ def job_of(artifact: Model, store: Store, runtime: Runtime, out: Path) -> TrainJ
         start=artifact.start and StartWeights(**weights_of(artifact.start, store)._asdict()),
         runtime=with_processes(runtime, max(1, artifact.train.micro_batches_per_update // runtime.nodes)),
     )
+
+
+def _data_of(item: Labels | Shards, store: Store) -> LabelledShards:
+    """The folders of one corpus; shards alone have no labels."""
+    shards = item.shards if isinstance(item, Labels) else item
+    labels = store.path(item) if isinstance(item, Labels) else None
+    return LabelledShards(shards=store.path(shards), labels=labels, corpus=shards.corpus.name)
 
 
 def with_processes(runtime: Runtime, micro_batches: int) -> Runtime:

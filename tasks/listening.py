@@ -23,7 +23,7 @@ from wavlm.mixing.effects import Waveform
 from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
-from wavlm.specs import SAMPLE_RATE_HZ, Recipe
+from wavlm.specs import Recipe
 from wavlm.storage.files import write_text
 
 
@@ -46,7 +46,8 @@ def write_batch(recipe: Recipe, store: Store, iteration: int | None, epoch: int,
         (drawn,) = mixing.draw([micro_batch])
         clean = TrainingSamples(job.model_copy(update={"mix": None})).make(drawn)
         mixed = mixing.make(drawn)
-    return [*_write_pairs(clean, mixed, out), *_write_effects(job, clean.waveforms[0], out)]
+    rate_hz = mixing.utterances.sample_rate_hz
+    return [*_write_pairs(clean, mixed, out, rate_hz), *_write_effects(job, clean.waveforms[0], out, rate_hz)]
 
 
 def _model(recipe: Recipe, iteration: int | None) -> Model:
@@ -67,12 +68,13 @@ def _first_micro_batch(job: TrainJob, epoch: int) -> MicroBatch:
     return next(TrainingSamples(job).sampler().updates(SamplerState(epoch))).micro_batches[0]
 
 
-def _write_pairs(clean: MicroBatchArrays, mixed: MicroBatchArrays, out: Path) -> Iterator[Path]:
+def _write_pairs(clean: MicroBatchArrays, mixed: MicroBatchArrays, out: Path, sample_rate_hz: int) -> Iterator[Path]:
     # One factor for all files, so that their loudness can be compared and nothing clips.
     peak = max(float(np.abs(arrays.waveforms).max()) for arrays in (clean, mixed))
     gain = min(1.0, 0.99 / peak) if peak else 1.0
     for row, key in enumerate(clean.keys):
-        yield from _write_pair(out / f"{row:02d}-{key}", gain * clean.waveforms[row], gain * mixed.waveforms[row])
+        pair = gain * clean.waveforms[row], gain * mixed.waveforms[row]
+        yield from _write_pair(out / f"{row:02d}-{key}", *pair, sample_rate_hz)
     changed = [
         key for row, key in enumerate(clean.keys) if not np.array_equal(clean.waveforms[row], mixed.waveforms[row])
     ]
@@ -82,15 +84,16 @@ def _write_pairs(clean: MicroBatchArrays, mixed: MicroBatchArrays, out: Path) ->
     yield path
 
 
-def _write_effects(job: TrainJob, waveform: Waveform, out: Path) -> Iterator[Path]:
+def _write_effects(job: TrainJob, waveform: Waveform, out: Path, sample_rate_hz: int) -> Iterator[Path]:
     """Pairs of the waveform (N,) before and after each effect of the mix."""
-    draw_rir = AudioPool(job.rooms, "train").draw if job.rooms else None
-    for pair in effect_pairs(waveform, job.mix.effects if job.mix else (), job.train.seed, draw_rir):
-        yield from _write_pair(out / f"effect-{pair.name}", pair.clean, pair.affected)
+    draw_rir = AudioPool(job.rooms, "train", sample_rate_hz=sample_rate_hz).draw if job.rooms else None
+    effects = job.mix.effects if job.mix else ()
+    for pair in effect_pairs(waveform, effects, job.train.seed, draw_rir, sample_rate_hz):
+        yield from _write_pair(out / f"effect-{pair.name}", pair.clean, pair.affected, sample_rate_hz)
 
 
-def _write_pair(stem: Path, clean: Waveform, mixed: Waveform) -> Iterator[Path]:
+def _write_pair(stem: Path, clean: Waveform, mixed: Waveform, sample_rate_hz: int) -> Iterator[Path]:
     for name, waveform in (("clean", clean), ("mixed", mixed)):
         path = stem.with_name(f"{stem.name}-{name}.wav")
-        soundfile.write(path, waveform, SAMPLE_RATE_HZ, subtype="PCM_16")
+        soundfile.write(path, waveform, sample_rate_hz, subtype="PCM_16")
         yield path

@@ -15,6 +15,7 @@ from wavlm.execution.runtime import Runtime
 from wavlm.export.errors import ImportRefusedError
 from wavlm.export.facts import ModelFacts, RegisteredOrigin
 from wavlm.export.sources import find_models
+from wavlm.finetune.sources import copy_system
 from wavlm.pipeline.artifacts import ImportedModel
 from wavlm.pipeline.imported import place_of
 from wavlm.pipeline.store import Store
@@ -44,13 +45,15 @@ def build_imported(artifact: ImportedModel, store: Store, out: Path, progress: P
     from wavlm.export.imported import build_model
 
     network, source = artifact.spec.network, artifact.spec.source
+    is_system = artifact.spec.part == "system"
+    build = copy_system if is_system else build_model
     if isinstance(source, ModelFolder):
-        return build_model(place_of(source), out, source.content, network)
+        return build(place_of(source), out, source.content, network)
     with _folder_in(out) as folder:
         if isinstance(source, ModelArchive):
-            return build_model(_download(source, store, folder, progress), out, network=network)
-        origin = _pull(source, store, folder, out)
-        return build_model(folder / "model", out, network=network).model_copy(update=origin)
+            return build(_download(source, store, folder, progress), out, network=network)
+        origin = _pull_system(source, store, folder) if is_system else _pull(source, store, folder, out)
+        return build(folder / "model", out, network=network).model_copy(update=origin)
 
 
 @contextmanager
@@ -119,3 +122,22 @@ def _pull(source: ModelVersion, store: Store, folder: Path, out: Path) -> dict[s
         model=source.model, version=source.version or "", key=version.key, place=version.source
     )
     return {"registered": registered, "origins": lineage.origins if lineage else ()}
+
+
+def _pull_system(source: ModelVersion, store: Store, folder: Path) -> dict[str, object]:
+    """Download the version of a system into `folder`/model. Returns fields of the facts."""
+    from tasks.registry.system_versions import find_system_weights, pull_system
+
+    found = find_system_weights(store, f"{source.model}:{source.version}")
+    if found.sha256 != source.sha256:
+        raise BadDataError(
+            "MODEL_CHANGED",
+            f"the head of {found.asked} has sha256 {found.sha256}, expected {source.sha256}; at {found.place}; name "
+            "another version, or correct `sha256`",
+        )
+    version = pull_system(store, found.asked, folder / "model")
+    return {
+        "registered": RegisteredOrigin(
+            model=source.model, version=source.version or "", key=version.key, place=version.source
+        )
+    }

@@ -15,9 +15,9 @@ from tasks.orchestration.progress_bar import ShowDetail, show_progress
 from tasks.orchestration.stage import say_outcome, stage_task
 from tasks.orchestration.trainer import OnRecord, failure, run_job_here
 from tasks.orchestration.waiting import wait_out
-from tasks.registry.following import Status, follow_training
+from tasks.registry.following import feeding, follow_training
 from tasks.registry.runs import Tracked
-from wavlm.errors import EXIT_STOPPED, BadDataError, Code, LockedError, StoppedError
+from wavlm.errors import EXIT_STOPPED, BadDataError, Code, LockedError
 from wavlm.execution.exit_note import ExitNote, find_exit_note
 from wavlm.execution.job import TrainJob
 from wavlm.execution.launch import join_training
@@ -97,7 +97,7 @@ def _show_training(tracked: Tracked, store: Store, runtime: Runtime) -> Iterator
     artifact = tracked.model
     with ExitStack() as stack:
         progress, show_detail = stack.enter_context(show_progress(title_of(artifact)))
-        feed = stack.enter_context(_track_training(tracked, store)) if runtime.tracking else None
+        feed = stack.enter_context(feeding(follow_training(tracked, store))) if runtime.tracking else None
 
         started = time.time()
 
@@ -112,29 +112,14 @@ def _show_training(tracked: Tracked, store: Store, runtime: Runtime) -> Iterator
         yield on_record
 
 
-@contextmanager
-def _track_training(tracked: Tracked, store: Store) -> Iterator[OnRecord]:
-    follower = follow_training(tracked, store)
-    status: Status = "KILLED"
-    try:
-        yield follower.feed
-        status = "FINISHED"
-    except StoppedError:
-        raise
-    except Exception:
-        status = "FAILED"
-        raise
-    finally:
-        follower.close(status)
-
-
 def _is_later(record: Mapping[str, JsonValue], started: float) -> bool:
     written = record.get("time_unix")
     return not isinstance(written, float) or written >= started
 
 
 def _show_record(record: Mapping[str, JsonValue], updates: int, progress: Progress, show_detail: ShowDetail) -> None:
-    loss, accuracy = record.get("train/loss"), record.get("train/masked_accuracy")
+    loss = record.get("train/loss")
+    accuracy = record.get("train/masked_accuracy", record.get("train/contrast_accuracy"))
     if isinstance(loss, float) and isinstance(accuracy, float):
         show_detail(f"loss {loss:.3f}, masked accuracy {accuracy:.1%}")
     update = record["update"]

@@ -133,7 +133,7 @@ def _build(
         write_mlmodel(model, run_id, out)
         lineage = write_lineage(model, recipe, store, out / CARD_FILE, out)
         tags = description.version_tags(tracked, store, lineage)
-        tags |= comparable_tags(model, recipe) | measured_tags(figures, store.path(model))
+        tags |= comparable_tags(model, recipe) | measured_tags(figures, store.path(model), model.train.objective)
         describe_run(registry, run_id, model, recipe, store)
         upload(registry, run_id, model, store, out)
         version = publish_version(registry, artifact, run_id, tags)

@@ -17,6 +17,7 @@ from tasks.registry.following import Uploader
 from tasks.registry.provenance import git_commit
 from tasks.registry.publish import create_model
 from tasks.registry.runs import artifact_uri, log_file, open_system_run, revive_run
+from tasks.registry.system_versions import SYSTEM_FOLDER
 from tasks.registry.versions import Version, has_model, sha256_tag, to_version, versions_of
 from wavlm.errors import Code, LockedError, ServiceMissingError
 from wavlm.execution.runtime import Runtime
@@ -28,7 +29,6 @@ from wavlm.pipeline.systems import figures_of_system, made_from, tags_of_system
 from wavlm.storage.files import sha256_of, write_json
 from wavlm.storage.seals import check_sealed
 
-SYSTEM_FOLDER = "system"  # of a run's artifacts: a folder that `wavlm.load_system` reads
 LINEAGE_FILE = "lineage.json"
 FILES = (
     *("model.safetensors", "network.json", "head.safetensors", "head.json", "scoring.safetensors"),

@@ -61,11 +61,13 @@ def _is_known(spec: ModelSpec, found: ResolvedModel | None) -> bool:
 
 def _ask(name: str, spec: ModelSpec, store: Store) -> ResolvedModel:
     from tasks.registry.lookup import find_weights
+    from tasks.registry.system_versions import find_system_weights
 
     source = spec.source
     assert isinstance(source, ModelVersion), "only these are asked for"  # noqa: S101
+    find = find_system_weights if spec.part == "system" else find_weights
     try:
-        found = find_weights(store, source.reference)
+        found = find(store, source.reference)
     except UsageError as error:
         if spec.first is None or error.code not in NONE_YET:
             raise

@@ -35,7 +35,9 @@ def diarize(  # noqa: PLR0913 - one option each
     method: Annotated[
         Literal["cosine", "plda", "vbx"] | None, typer.Option(help="How embeddings of windows are clustered")
     ] = None,
-    speech: Annotated[Speech, typer.Option(help="What finds speech before windows are clustered")] = "webrtc",
+    speech: Annotated[
+        Speech | None, typer.Option(help="What finds speech before windows are clustered; webrtc if not given")
+    ] = None,
     speakers: Annotated[int | None, typer.Option(min=1, help="How many speak, if that is known")] = None,
     stop: Annotated[float | None, typer.Option(help="Where clustering of windows stops")] = None,
     threshold: Annotated[float | None, typer.Option(help="Probability above which a speaker of a block speaks")] = None,
@@ -82,6 +84,10 @@ def diarize_fit(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Conversations: audio and RTTM files")],
     *,
     system: System,
+    names: Annotated[
+        Literal["everywhere", "recording"],
+        typer.Option(help="Whether a speaker's name in RTTM is one voice in all conversations, or in its own alone"),
+    ] = "everywhere",
 ) -> None:
     """Tune how a system of the task asv clusters: a PLDA, and the stop of each method that is best on conversations.
 
@@ -93,7 +99,7 @@ def diarize_fit(
     """
     from wavlm.systems.diarization.fit import fit_folder
 
-    fitted = fit_folder(folder, system)
+    fitted = fit_folder(folder, system, names)
     stops = ", ".join(f"{name} {stop:g}" for name, stop in fitted.stops.items())
     console.out.print(f"best method: {fitted.method}; stops: {stops}", highlight=False, soft_wrap=True)
 

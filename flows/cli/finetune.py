@@ -35,6 +35,14 @@ def finetune(
             help="What it stands on, in place of the spec's: a folder or file, NAME@ALIAS, fbank, random:NETWORK",
         ),
     ] = "",
+    system: Annotated[
+        str,
+        typer.Option(
+            "--system",
+            metavar="SYSTEM",
+            help="The system to go on from, network and head: a folder, NAME@ALIAS, or a file of data_specs/finetunes",
+        ),
+    ] = "",
     store: StoreFolder = DEFAULT_STORE,
     runtime: Runtime,
 ) -> None:
@@ -47,6 +55,8 @@ def finetune(
       [cyan]wavlm finetune asr-small --model wavlm-demo@champion[/]
 
       [cyan]wavlm finetune asv-small --model fbank[/]
+
+      [cyan]wavlm finetune sd-eend-eda-ami-adapt --system sd-eend-eda@best[/]
     """
     from flows.cli.results import print_board
     from flows.cli.run import run_recipe
@@ -60,10 +70,10 @@ def finetune(
     from wavlm.specs.yaml import read_recipe
 
     artifact_store = Store(store)
-    recipe = request_system(spec, model, artifact_store)
+    recipe = request_system(spec, model, artifact_store, system)
     run_recipe(recipe, artifact_store, runtime, until=None)
     systems = [item for item in plan(resolve(read_recipe(recipe), artifact_store)) if isinstance(item, Finetune)]
     print_board(keep(find_results(systems, artifact_store)), "table")
-    for system in systems:
-        console.out.print(f"system: {artifact_store.path(system)}", highlight=False, soft_wrap=True)
+    for made in systems:
+        console.out.print(f"system: {artifact_store.path(made)}", highlight=False, soft_wrap=True)
     console.out.print(f"recipe: {recipe}", highlight=False, soft_wrap=True)

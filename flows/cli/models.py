@@ -161,28 +161,45 @@ def promote(
     console.out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def export_model(
+def export_model(  # noqa: PLR0913 - one option each
     model: Annotated[
         str,
         typer.Argument(
             metavar="MODEL", help="A model folder, or NAME, NAME:VERSION, NAME@ALIAS", autocompletion=complete_model
         ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder (hf) or file (fairseq)")],
-    layout: Annotated[Literal["hf", "fairseq"], typer.Option("--format", help="Whose layout")] = "hf",
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder (hf, onnx) or file (fairseq)")],
+    *,
+    layout: Annotated[Literal["hf", "fairseq", "onnx"], typer.Option("--format", help="Whose layout")] = "hf",
+    int8: Annotated[bool, typer.Option("--int8", help="onnx: another file with the products in int8")] = False,
+    layer: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="onnx: 0 is the encoder's input, n the output of layer n; again for more; else all"),
+    ] = None,
+    speech: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="onnx: audio on which the drift against torch is measured")
+    ] = None,
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
-    """Write a model for transformers (hf) or for fairseq and s3prl (fairseq).
+    """Write a model for transformers (hf), for fairseq and s3prl (fairseq), or for runtimes without torch (onnx).
 
     [bold]Examples[/]
 
       [cyan]wavlm export wavlm-demo@champion --format hf for-transformers/[/]
 
       [cyan]wavlm export store/pretrain/iteration2-07f472601c0f --format fairseq wavlm.pt[/]
+
+      [cyan]wavlm export wavlm-demo@champion --format onnx --int8 --speech calls onnx/[/]
     """
-    from tasks.exchange import export_as
+    from tasks.exchange import export_as, export_as_onnx
     from wavlm.pipeline.store import Store
 
+    if layout == "onnx":
+        for line in export_as_onnx(model, out, Store(store), layer, int8=int8, speech=speech):
+            console.out.print(line, markup=False, highlight=False, soft_wrap=True)
+        return
+    if int8 or layer or speech:
+        raise typer.BadParameter("--int8, --layer and --speech belong to --format onnx")
     _say(export_as(model, layout, out, Store(store)))
 
 
@@ -206,9 +223,8 @@ def import_model(
     found = imported(path, out)
     _say(out)
     console.out.print(f"sha256: {found.sha256}", markup=False, highlight=False, soft_wrap=True)
-    head = (
-        f"kept, {found.num_clusters} clusters" if found.has_head else "fresh: PATH has none, the recipe sets its size"
-    )
+    kept = f"kept, {found.num_clusters} clusters" if found.num_clusters else "kept, with its quantiser"
+    head = kept if found.has_head else "fresh: PATH has none, the recipe sets its size"
     console.out.print(f"head: {head}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -125,7 +125,7 @@ def describe(artifact: Artifact, store: Store) -> Iterator[str]:
         yield show_hours(artifact, store)
     if isinstance(artifact, ImportedModel) and artifact.is_known:
         yield f"from {describe_source(artifact)}"
-    if isinstance(artifact, Codebook):
+    if isinstance(artifact, Codebook) and artifact.shards:
         yield describe_shares(artifact, store)
     if isinstance(artifact, Model) and (times := describe_times(artifact, store)):
         yield times

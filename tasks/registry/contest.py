@@ -23,7 +23,7 @@ from wavlm.pipeline.results import folders_with_phones
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.task_gain import measure_task
 from wavlm.specs import Recipe, ScoresSpec
-from wavlm.specs.gate import LOWER_IS_BETTER, is_of_task
+from wavlm.specs.gate import LOWER_IS_BETTER, WHOLE, explain_ungated, is_of_task
 
 if TYPE_CHECKING:
     from wavlm.evaluation.scores import Chosen
@@ -60,7 +60,15 @@ class Contest:
             return self._measure_probe(metric)
         if is_of_task(metric):
             return measure_task(metric, self.model, self.champion_keys, self.recipe, self.store, self.confidence)
-        return self._measure_loss(metric) if metric in _QUOTIENTS else f"{metric} is no figure of a model itself"
+        return self._explain_unmeasured(metric) or self._measure_loss(metric)
+
+    def _explain_unmeasured(self, metric: str) -> str:
+        """Why a validation metric is not measured anew; empty if it is."""
+        if metric in WHOLE:
+            return f"{metric} is of all held-out speech together, so it has no interval; probe/pnmi has one"
+        if metric not in _QUOTIENTS:
+            return f"{metric} is no figure of a model itself"
+        return explain_ungated(metric, self.model.train.objective)
 
     @property
     def _folders(self) -> tuple[Path, Path]:

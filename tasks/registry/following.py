@@ -10,17 +10,21 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import JsonValue
 
-from tasks.registry.connection import connect, translate_registry_errors
+from tasks.registry.connection import Registry, connect, translate_registry_errors
 from tasks.registry.pages import run_page
-from tasks.registry.runs import Tracked, open_run
-from wavlm.errors import CodedError
+from tasks.registry.runs import Tracked, open_run, open_system_run
+from wavlm.errors import CodedError, StoppedError
+from wavlm.pipeline.artifacts import Finetune
 from wavlm.pipeline.curves import Point, points
 from wavlm.pipeline.store import Store
+from wavlm.pipeline.systems import tags_of_system
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,9 +76,8 @@ class Follower:
     uploads everything from the model's metrics.jsonl anyway.
     """
 
-    def __init__(self, tracked: Tracked, store: Store) -> None:
-        self._tracked = tracked
-        self._store = store
+    def __init__(self, open_its_run: Callable[[Registry], str], what: str, store: Store) -> None:
+        self._open_its_run, self._what, self._store = open_its_run, what, store
         self._records: queue.Queue[Mapping[str, JsonValue] | Status] = queue.Queue(QUEUE_RECORDS)
         self._gone = threading.Event()
         # In a copy of this context, so that a warning belongs to the run that is under way.
@@ -110,9 +113,9 @@ class Follower:
     def _push_all(self) -> None:
         registry = connect(self._store)
         with translate_registry_errors(registry.uri):
-            run_id = open_run(registry, self._tracked)
+            run_id = self._open_its_run(registry)
             if page := run_page(registry.uri, run_id):
-                _log.info("%s: its curve, while it trains: %s", self._tracked.model, page)
+                _log.info("%s: its curve, while it trains: %s", self._what, page)
             uploader = Uploader(registry.client, run_id)
             status: Status | None = None
             while status is None:
@@ -147,4 +150,29 @@ class Follower:
 
 def follow_training(tracked: Tracked, store: Store) -> Follower:
     """Follow a training: feed it each record of metrics.jsonl, then close it with a status."""
-    return Follower(tracked, store)
+    return Follower(partial(open_run, tracked=tracked), str(tracked.model), store)
+
+
+def follow_system(system: Finetune, store: Store, experiment: str) -> Follower:
+    """Follow a fine-tuning in the run that its system is registered with later."""
+
+    def open_its_run(registry: Registry) -> str:
+        return open_system_run(registry, system.spec.registry_name, tags_of_system(system), experiment)
+
+    return Follower(open_its_run, str(system), store)
+
+
+@contextmanager
+def feeding(follower: Follower) -> Iterator[Callable[[Mapping[str, JsonValue]], None]]:
+    """What takes the records of a training; the run is closed as the training ends."""
+    status: Status = "KILLED"
+    try:
+        yield follower.feed
+        status = "FINISHED"
+    except StoppedError:
+        raise
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        follower.close(status)

@@ -15,8 +15,8 @@ from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.curves import read_curves
 from wavlm.pipeline.plan import scores_of
 from wavlm.pipeline.refreshes import aliases_of
-from wavlm.specs import GateSpec, Recipe
-from wavlm.specs.gate import LOWER_IS_BETTER, is_of_task
+from wavlm.specs import GateSpec, Objective, Recipe
+from wavlm.specs.gate import LOWER_IS_BETTER, explain_ungated, is_of_task
 from wavlm.specs.identity import canonical, key_of
 
 DEFAULT_CONFIDENCE = 0.95  # of a weekly loop
@@ -49,15 +49,17 @@ def comparable_tags(model: Model, recipe: Recipe) -> dict[str, str]:
     return found
 
 
-def measured_tags(metrics: Mapping[str, float], model_dir: Path) -> dict[str, str]:
+def measured_tags(metrics: Mapping[str, float], model_dir: Path, objective: Objective) -> dict[str, str]:
     """The figures that the gate compares, as tags of a version; its run, which all names share, may hold others.
 
+    Validation metrics that the objective does not list are no figures of a version: `auto` may not compare them.
     A curve without a finite number at the last validation has no figure: an older one would be of another model.
     """
     curves = {name: curve for name, curve in read_curves(model_dir).items() if name.startswith("valid/")}
     last = max((curve.steps[-1] for curve in curves.values()), default=0)
     values = {name: curve.last for name, curve in curves.items() if curve.steps[-1] == last} | dict(metrics)
-    return {f"{METRIC_TAG}{name}": repr(values[name]) for name in TAG_OF if name in values}
+    names = (name for name in TAG_OF if name in values and not explain_ungated(name, objective))
+    return {f"{METRIC_TAG}{name}": repr(values[name]) for name in names}
 
 
 def confidence_of(recipe: Recipe) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.registry.versions import MODEL_FOLDER
 from wavlm.pipeline.artifacts import Model
-from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs.shapes import sample_rate_of
 
 MLMODEL_FILE = "MLmodel"
 LOADER_MODULE = "wavlm.export.pyfunc"
@@ -21,6 +21,7 @@ def write_mlmodel(model: Model, run_id: str, folder: Path) -> Path:
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
+    rate_hz = sample_rate_of(model.network.conv_layers)
     waveforms = TensorSpec(np.dtype(np.float32), (-1, -1))
     states = TensorSpec(np.dtype(np.float32), (model.network.num_layers + 1, -1, -1, model.network.width))
     described = MlflowModel(
@@ -29,7 +30,7 @@ def write_mlmodel(model: Model, run_id: str, folder: Path) -> Path:
         signature=ModelSignature(Schema([waveforms]), Schema([states])),
         metadata={
             "wavlm.key": model.key,
-            "input": f"waveforms (utterances, samples), {SAMPLE_RATE_HZ} Hz, mono, in [-1, 1], without padding",
+            "input": f"waveforms (utterances, samples), {rate_hz} Hz, mono, in [-1, 1], without padding",
             "output": "hidden states (1 + layers, utterances, frames, width): the encoder's input, then each layer",
         },
     )

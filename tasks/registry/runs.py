@@ -84,6 +84,8 @@ def open_system_run(
             made = client.create_run(experiment, tags=tags | run_tags(name), run_name=f"{name}/{key[:SHORT_KEY]}")
             return str(made.info.run_id)
     run_id = str(runs[0].info.run_id)
+    for tag in sorted(tags.items() - runs[0].data.tags.items()):  # a run that followed the training knows no digests
+        client.set_tag(run_id, *tag)
     client.update_run(run_id, status="RUNNING")
     return run_id
 

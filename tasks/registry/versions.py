@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.registry.connection import Registry
 from tasks.registry.runs import ITERATION_TAG, KEY_TAG, fetch_file
+from wavlm.specs import Contrastive, MaskedPrediction
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -20,7 +21,7 @@ VERDICT_TAG = "wavlm.gate"  # of a version: why it is champion, or is not
 VALID_TAG, PROBE_TAG = "comparable.valid", "comparable.probe"
 TAG_OF = {
     **dict.fromkeys(("probe/pnmi", "probe/abx_within", "probe/abx_across"), PROBE_TAG),
-    **dict.fromkeys(("valid/loss", "valid/masked_accuracy"), VALID_TAG),
+    **dict.fromkeys((*MaskedPrediction.gated, *Contrastive.gated), VALID_TAG),
 }
 METRIC_TAG = "measured."  # before the name of one of these metrics: the version's own figure
 MODEL_FOLDER = "hf"  # of a run's artifacts: a Hugging Face folder, and an MLmodel for mlflow.pyfunc

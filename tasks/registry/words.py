@@ -22,6 +22,9 @@ PAGE = f"Its page, to look at and to listen to, is the artifact `{REPORT_FILE}` 
 _METRICS = {
     "valid/loss": "validation loss, of these labels",
     "valid/masked_accuracy": "masked accuracy",
+    "valid/hard_perplexity": "hard perplexity of the codes",
+    "valid/soft_perplexity": "soft perplexity of the codes",
+    "valid/identical_negatives": "share of negatives with the codes of their frame",
     "probe/pnmi": "PNMI of its best layer, on valid speech",
     "probe/mfcc/pnmi": "PNMI of MFCC, on the same frames",
     "probe/abx_within": "ABX error within speakers, of its best layer, on valid speech",
@@ -35,7 +38,7 @@ def describe_version(
     model: Model, recipe: Recipe, store: Store, version: Version, figures: Mapping[str, float], page: str
 ) -> str:
     """The description of a version: what it learnt from what, its figures, how to load it. `page`: its run's files."""
-    family = "WavLM" if model.network.gated_bias else "HuBERT"
+    family = "wav2vec 2.0" if model.train.quantizer else "WavLM" if model.network.gated_bias else "HuBERT"
     network = f"{model.network.num_layers} layers of width {model.network.width}"
     measured = [(words, f"{figures[name]:.4f}") for name, words in _METRICS.items() if name in figures]
     rows = [*_rows(model, store, version), *measured]

@@ -10,7 +10,8 @@ from tests.data_specs.golden import SPECS
 from wavlm.pipeline.artifacts import Mixtures
 from wavlm.pipeline.plan import models, plan
 from wavlm.specs import EffectName, Recipe
-from wavlm.specs.yaml import read_finetune, read_recipe
+from wavlm.specs.system_file import read_finetune
+from wavlm.specs.yaml import read_recipe
 
 RECIPES = {path.stem: read_recipe(path) for path in sorted((SPECS / "recipes").glob("*.yaml"))}
 WITH_EFFECTS = ("demo", "demo-no-gate", "mini-librispeech")

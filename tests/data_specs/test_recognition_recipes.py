@@ -11,8 +11,8 @@ from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.heads import CtcHead
 from wavlm.specs.schedules import AdamSpec, TriStageRate
 from wavlm.specs.splits import ByPart
+from wavlm.specs.system_file import read_finetune
 from wavlm.specs.tasks import SpeechRecognition
-from wavlm.specs.yaml import read_finetune
 
 # fairseq, examples/wav2vec/config/finetuning/{base,vox}_{1h,10h,100h,960h}.yaml: max_update, lr,
 # freeze_finetune_updates, mask_prob, mask_channel_prob, layerdrop. Batches are WavLM's: 8 x 200 s and 24 x 80 s (unilm

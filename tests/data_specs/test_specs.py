@@ -52,7 +52,7 @@ def test_keys_of_the_shipped_recipes_are_pinned() -> None:
     assert golden_keys() == json.loads(KEYS.read_text()), "if this is wanted: `make golden`"
 
 
-@pytest.mark.parametrize("name", ["wavlm-base", "wavlm-base-plus", "wavlm-large"])
+@pytest.mark.parametrize("name", ["wavlm-base", "wavlm-base-plus", "wavlm-large", "wavlm-xlarge"])
 def test_paper_recipes_end_in_a_mixed_model_with_gated_bias_and_504_rows(name: str) -> None:
     recipe = read_recipe(SPECS / "recipes" / f"{name}.yaml")
     last = models(plan(recipe))[-1]

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.cost import cost
-from wavlm.specs import CorpusSpec, MixSpec, Recipe
+from wavlm.specs import CorpusSpec, IterationSpec, MixSpec, Recipe, name_features
 from wavlm.specs.simulation import SimulationSpec
 from wavlm.specs.yaml import read_recipe
 
@@ -85,14 +85,13 @@ def shipped_recipes() -> str:
         recipe = read_recipe(path)
         estimate = cost(recipe)
         for number, item in enumerate(recipe.iterations):
-            network, train, features = item.network, item.train, item.codebook.features
-            labels = f"layer {features.layer}" if features.type == "hidden" else "MFCC"
+            network, train = item.network, item.train
             cells = (
                 f"`{path.stem}`",
                 f"{number + 1}",
                 f"{estimate.parameters[number] / 1e6:.1f} M",
                 f"{network.num_layers} x {network.width}",
-                f"{labels}, K = {item.codebook.num_clusters}",
+                _labels_of(item),
                 f"{train.updates:,}",
                 f"{train.batch_seconds:g} / {train.group_seconds:g} = {train.micro_batches_per_update}",
                 f"{train.peak_lr:g}",
@@ -101,6 +100,13 @@ def shipped_recipes() -> str:
             )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _labels_of(iteration: IterationSpec) -> str:
+    """What is clustered, and into how many clusters; for an objective that reads no labels what it is."""
+    if iteration.codebook is None:
+        return f"none: {iteration.train.objective.type}"
+    return f"{name_features(iteration.codebook)}, K = {iteration.codebook.num_clusters}"
 
 
 def rewrite(guide: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from wavlm.errors import AnswerTooLargeError, CodedError
+from wavlm.errors import AnswerTooLargeError, CodedError, NoResourcesError
 from wavlm.errors.boundary import code_errors, to_coded
 
 ROOT = "/some/where"
@@ -93,6 +93,21 @@ def test_what_a_library_cannot_unpack_or_decode_is_damaged(what: str) -> None:
     with pytest.raises(CodedError, match=r"^FILE_DAMAGED: ") as raised, code_errors():
         DAMAGED[what]()
     assert raised.value.exit_code == 65
+
+
+def test_a_library_that_cannot_be_loaded_for_want_of_memory_is_no_bug() -> None:
+    error = ImportError("_pocketfft.so: failed to map segment from shared object")
+    assert isinstance(to_coded(error), NoResourcesError)
+    assert to_coded(ImportError("cannot import name 'fft'")) is None
+
+
+def test_what_fails_on_the_way_out_does_not_hide_that_there_was_no_memory() -> None:
+    error = ImportError("cannot import name 'x'")
+    error.__context__ = KeyError("while leaving a block")
+    error.__context__.__context__ = MemoryError()
+    assert isinstance(to_coded(error), NoResourcesError)
+    error.__suppress_context__ = True  # raise ... from None: it says that the two have nothing to do with each other
+    assert to_coded(error) is None
 
 
 @pytest.mark.parametrize("error", [EOFError(), ValueError("x"), KeyError("x"), RuntimeError("x"), TypeError("x")])

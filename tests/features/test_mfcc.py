@@ -9,6 +9,7 @@ import kaldi_native_fbank as knf
 import numpy as np
 import pytest
 import soundfile
+import soxr
 import torch
 
 from tests.numerics import require_close
@@ -78,16 +79,17 @@ def slow_deltas(rows: np.ndarray) -> np.ndarray:
     return np.array(slopes)
 
 
-def kaldi_mfcc(waveform: np.ndarray) -> np.ndarray:
+def kaldi_mfcc(waveform: np.ndarray, rate_hz: int = 16000) -> np.ndarray:
     options = knf.MfccOptions()
+    options.frame_opts.samp_freq = rate_hz
     options.frame_opts.dither = 0
     options.frame_opts.snip_edges = True
     options.use_energy = False
     options.mel_opts.num_bins = 23
     options.mel_opts.low_freq = 20
-    options.mel_opts.high_freq = 8000
+    options.mel_opts.high_freq = min(8000, rate_hz // 2)
     computer = knf.OnlineMfcc(options)
-    computer.accept_waveform(16000, waveform)
+    computer.accept_waveform(rate_hz, waveform)
     computer.input_finished()
     return np.stack([computer.get_frame(t) for t in range(computer.num_frames_ready)])
 
@@ -105,6 +107,25 @@ def test_mfcc_of_speech_agrees_with_kaldi(real_data: Path) -> None:
         found, expected = mfcc(waveform)[:, :13], kaldi_mfcc(waveform)
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, atol=SPEECH_TOLERANCE)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 24000, 48000])
+def test_mfcc_at_another_rate_agrees_with_kaldi(rate_hz: int, real_data: Path) -> None:
+    for waveform in [*speech(real_data, 2), noise(rate_hz // 40, seed=1), noise(rate_hz // 40 + rate_hz // 100 - 1)]:
+        given = soxr.resample(waveform, 16000, rate_hz) if len(waveform) > 2000 else waveform
+        found, expected = mfcc(given, rate_hz)[:, :13], kaldi_mfcc(given, rate_hz)
+        assert found.shape == expected.shape
+        assert len(found) == num_labels(len(given), 100, rate_hz)
+        np.testing.assert_allclose(found, expected, atol=SPEECH_TOLERANCE)
+
+
+def test_deltas_of_a_padded_batch_at_8_khz_end_with_each_utterance() -> None:
+    waveforms = [noise(4000), noise(2345, seed=1), noise(200, seed=2)]
+    batch, lengths = pad_batch(waveforms, 0.7)
+    rows = mfcc_batch(batch, lengths, 8000)
+    for waveform, row in zip(waveforms, rows, strict=True):
+        expected = mfcc(waveform, 8000)
+        np.testing.assert_allclose(row[: len(expected)].numpy(), expected, atol=SPEECH_TOLERANCE)
 
 
 def test_mfcc_of_less_than_a_window_has_no_rows() -> None:

@@ -92,6 +92,7 @@ MIX: dict[str, object] = {
 EFFECT: dict[str, object] = {"name": "low_pass", "probability": 0.2, "minimum": -9.0, "maximum": 9.0}
 SHARDS: dict[str, object] = {
     "min_seconds": 0.9, "max_seconds": 1.5, "join_seconds": 3.0, "join_gap_seconds": 0.4, "shard_megabytes": 0.05,
+    "sample_rate_hz": 8000,
 }  # fmt: skip
 CODEBOOK: dict[str, object] = {
     "num_clusters": 5, "sample_frames_per_cluster": 20, "frames_per_utterance": 40, "iterations": 2,
@@ -116,7 +117,7 @@ def cases(table: dict[str, object]) -> list[Change]:
         (EffectSpec, {*EFFECT}),
         (ShardSpec, {*SHARDS, "max_rejected", "cut"}),  # a bound, and pauses that made-up noise lacks: see tests/shards
         # See tests/pipeline, tests/labels/test_seeds.py.
-        (CodebookSpec, {*CODEBOOK, "features", "speech", "redo", "refit"}),
+        (CodebookSpec, {*CODEBOOK, "features", "speech", "redo", "refit", "type"}),  # a type has one value
         (MixturesSpec, {*MIXTURES}),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -13,13 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.mini_shards import tones, write_shards
 from tests.staircases import digest, job_of, write_corpus
 from wavlm.corpus.manifest import read_manifest
-from wavlm.errors import BadDataError, ReadLostError
+from wavlm.errors import BadDataError, NoResourcesError, ReadLostError
 from wavlm.execution.job import TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import read_labels
@@ -155,6 +156,47 @@ def test_what_cannot_be_read_now_is_not_called_damaged(
         monkeypatch.setattr(owner, target, lose)
     with pytest.raises(ReadLostError, match=r"READ_LOST: .*ESTALE.*; at .*; .*run the same command again"):
         read(shards)
+
+
+def exhaust(*_: Any, **__: Any) -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+@pytest.mark.parametrize("name", READS)
+def test_what_the_machine_has_nothing_left_for_is_not_called_damaged(
+    shards: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    read, targets = READS[name]
+    (shards / "train-000000.parquet").touch()
+    for owner, target in targets:
+        monkeypatch.setattr(owner, target, exhaust)
+    with pytest.raises(NoResourcesError, match=r"NO_RESOURCES: too many open files; at .*; .*free memory or raise"):
+        read(shards)
+
+
+def without_memory(*_: Any, **__: Any) -> None:
+    raise pa.ArrowMemoryError("malloc of size 1048576 failed")
+
+
+def without_module(*_: Any, **__: Any) -> None:
+    """As pyarrow says it of a part of itself that there is no memory to load."""
+    error = ValueError("the 'filters' keyword is not supported when the pyarrow.dataset module is not available")
+    error.__context__ = ImportError("_dataset.so: failed to map segment from shared object")
+    raise error
+
+
+@pytest.mark.parametrize("how", [without_memory, without_module])
+@pytest.mark.parametrize("name", ["columns of the index", "rows of the index", "labels", "manifest"])
+def test_a_table_that_no_memory_is_left_for_is_not_called_damaged(
+    shards: Path, monkeypatch: pytest.MonkeyPatch, name: str, how: Callable[..., None]
+) -> None:
+    read, targets = READS[name]
+    (shards / "train-000000.parquet").touch()
+    for owner, target in targets:
+        monkeypatch.setattr(owner, target, how)
+    with pytest.raises(NoResourcesError, match=r"NO_RESOURCES: .*; at .*; .*free memory") as raised:
+        read(shards)
+    assert raised.value.exit_code == 71
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ from wavlm.errors import BadDataError
 from wavlm.features.extract import ExtractionPlan
 from wavlm.features.mfcc import mfcc
 from wavlm.labels.centroids import Centroids
-from wavlm.labels.codebook import build_codebook, cluster
+from wavlm.labels.codebook import build_codebook
 from wavlm.labels.facts import read_codebook
 from wavlm.labels.frames import FramesWork, sample_frames
+from wavlm.labels.kmeans import cluster
 from wavlm.labels.pools import read_pools
 from wavlm.labels.sampling import Drawing, draw_utterances, samples_per_folder
 from wavlm.specs import CodebookSpec, MfccFeatures

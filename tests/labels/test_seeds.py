@@ -12,8 +12,10 @@ import pytest
 from tests.labels.test_codebook import LOCAL_PLAN, MFCC, spec
 from tests.mini_shards import tones, write_shards
 from wavlm.labels.centroids import Centroids
-from wavlm.labels.codebook import Clustering, build_codebook, cluster
+from wavlm.labels.codebook import build_codebook
+from wavlm.labels.fitting import fit_codebook
 from wavlm.labels.frames import FramesWork, sample_frames
+from wavlm.labels.kmeans import Clustering, cluster
 from wavlm.labels.pools import read_pools
 from wavlm.labels.sampling import draw_utterances
 from wavlm.rng import seed_for
@@ -38,7 +40,7 @@ def test_kmeans_gets_the_fields_of_the_codebook_and_a_seed_drawn_from_its_seed(
 ) -> None:
     """SHA-256 of seed and name, as `wavlm.rng` says; faiss takes 31 bits of it."""
     asked: list[dict[str, int]] = []
-    module = sys.modules[build_codebook.__module__]
+    module = sys.modules[fit_codebook.__module__]
 
     def watched(*arguments: Any, **options: int) -> Clustering:
         asked.append(options)

@@ -34,7 +34,7 @@ def test_the_sums_are_those_of_each_utterance_alone(
     labels = [item.tolist() for found in files.values() for item in found]
     pairs = [pair for item in labels for pair in zip(item[1:], item[:-1], strict=True)]
     tally = tally_files(tmp_path, list(files), 5, 1)
-    assert tally.histogram.tolist() == [sum(item.count(label) for item in labels) for label in range(5)]
+    assert tally.histogram[0].tolist() == [sum(item.count(label) for item in labels) for label in range(5)]
     assert (tally.num_utterances, tally.num_pairs) == (42, len(pairs))
     assert tally.num_repeated == sum(one == other for one, other in pairs)
     assert tally.sha256s == {name: sha256_of((tmp_path / name).with_suffix(".parquet")) for name in files}
@@ -42,4 +42,4 @@ def test_the_sums_are_those_of_each_utterance_alone(
 
 def test_of_no_files_there_is_nothing(tmp_path: Path) -> None:
     tally = tally_files(tmp_path, [], 5, 1)
-    assert (tally.histogram.tolist(), tally.num_utterances, tally.num_pairs) == ([0] * 5, 0, 0)
+    assert (tally.histogram[0].tolist(), tally.num_utterances, tally.num_pairs) == ([0] * 5, 0, 0)

@@ -25,7 +25,8 @@ def test_pairs_come_back_as_they_were_written_mixtures_before_effects(tmp_path: 
     mixture, effect = find_pairs(tmp_path)
     assert (mixture.name, mixture.is_effect, effect.name, effect.is_effect) == ("00007-x", False, "codec", True)
     for pair, factor in ((mixture, 2), (effect, 4)):
-        found_clean, found_mixed = pair.read()
+        found_clean, found_mixed, rate_hz = pair.read()
+        assert rate_hz == 16000
         assert np.abs(found_clean - clean).max() <= 2 / 32768  # 16 bits
         assert np.abs(found_mixed - clean / factor).max() <= 2 / 32768
 

@@ -13,6 +13,7 @@ from wavlm.nn import ModelFileError, files, load_model, save_model
 from wavlm.nn.description import WEIGHTS_FILE
 from wavlm.nn.files import weights_of
 from wavlm.nn.wavlm import WavLM
+from wavlm.specs import NetworkSpec
 
 
 @pytest.fixture
@@ -74,7 +75,12 @@ def test_layers_are_not_built_for_tensors_that_are_not_theirs(
         del weights[min(name for name in weights if name.startswith("encoder.layers.57."))]
     save_file(weights, path)
     built = []
-    monkeypatch.setattr(files, "WavLM", lambda spec, clusters: built.append(spec.num_layers) or WavLM(spec, clusters))
+
+    def build(spec: NetworkSpec, num_clusters: int, **_: object) -> WavLM:
+        built.append(spec.num_layers)
+        return WavLM(spec, num_clusters)
+
+    monkeypatch.setattr(files, "WavLM", build)
     with pytest.raises(ModelFileError, match=r"and 100 layers is described, and the .* tensors are not those"):
         load_model(tmp_path)
     assert max(built, default=0) <= 1

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from tests.tasks.conftest import recipe_of
+from tests.tiny_specs import tiny_network
 from wavlm.errors import CodedError
+from wavlm.evaluation.heads.embedding import least_frames
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.amounts import Sum
+from wavlm.pipeline.artifacts import Finetune
 from wavlm.pipeline.check import models
 from wavlm.pipeline.check.wanted import Remark, Wanted
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
+from wavlm.specs.evaluation import RandomBaseline
+from wavlm.specs.heads import HeadSpec
+from wavlm.specs.system_file import read_finetune
 
+_HEAD: TypeAdapter[Any] = TypeAdapter(HeadSpec)
 RECIPE = recipe_of(None)  # 50 clusters on MFCC and on a layer; four micro-batches an update
 
 
@@ -66,3 +75,26 @@ def test_ranks_that_can_share_it_are_a_remark_and_none_are_no_question(tmp_path:
         f"iteration {number}: 4 micro-batches per update for 4 ranks" for number in (1, 2)
     ]
     assert list(models.check_ranks(wanted(tmp_path))) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "seconds", "refused"),
+    [
+        # WINDOW_SAMPLES 400 and a hop of 320: 16 frames of a model are 5,200 samples, 0.325 s
+        ({"type": "xvector"}, 0.325, False),
+        ({"type": "xvector"}, 0.32, True),
+        ({"type": "ecapa", "channels": 64}, 0.045, False),
+        ({"type": "ecapa", "channels": 64}, 0.044, True),
+    ],
+)
+def test_crops_that_are_too_short_for_a_head_are_refused_before_any_work(
+    tmp_path: Path, head: dict[str, object], seconds: float, refused: bool
+) -> None:
+    spec = read_finetune("asv-small")
+    changed = {"head": _HEAD.validate_python(head), "baseline": RandomBaseline(type="random", network=tiny_network())}
+    stages = tuple(it.model_copy(update={"crop_seconds": seconds, "head": {}}) for it in spec.stages)
+    system = Finetune(spec.model_copy(update={"stages": stages, **changed}), changed["baseline"], ())  # type: ignore[arg-type]
+    found = [str(it) for it in models.check_stretches(Wanted(RECIPE, (system,), Store(tmp_path), Runtime()))]
+    assert len(found) == refused * len(stages)
+    assert all(it.startswith("CROP_SHORT") and "raise crop_seconds" in it for it in found)
+    assert models.LEAST_FRAMES[system.spec.head.type] == least_frames(system.spec.head)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from wavlm.specs.head_shapes import head_flops
 from wavlm.specs.heads import HeadSpec
 from wavlm.specs.recipe import KeepSpec
 from wavlm.specs.shapes import forward_flops, num_parameters
-from wavlm.specs.yaml import read_recipe
+from wavlm.specs.yaml import read_network, read_recipe
 
 BASE, LARGE = paper_network("base"), paper_network("large")
 RECIPES = Path(__file__).parents[2] / "data_specs" / "recipes"
@@ -33,6 +33,15 @@ def test_parameter_counts_are_those_of_the_published_models() -> None:
     # 94.70 M and 316.62 M in the WavLM paper, table 1 (head of 504 rows included).
     assert num_parameters(BASE, 500) == 94_707_824
     assert num_parameters(LARGE, 500) == 316_627_392
+
+
+def test_xlarge_has_the_size_and_the_operations_of_hubert_xlarge() -> None:
+    # 964 M parameters in the HuBERT paper, table 1. By hand, in GFLOP per second at 15 s: layers 94.4, attention 9.2,
+    # convolutions and positions 6.3; thrice that for a forward and a backward pass.
+    xlarge = read_network(RECIPES.parent / "networks" / "xlarge.yaml")
+    hubert = xlarge.model_copy(update={"gated_bias": False, "special_symbols": 4})
+    assert num_parameters(hubert, 500) == pytest.approx(964e6, abs=1e6)
+    assert 3 * forward_flops(hubert, 15.0) == pytest.approx(330e9, rel=0.005)
 
 
 def test_base_takes_15_3_gflop_a_second_of_audio_at_15_s() -> None:

@@ -31,9 +31,10 @@ FREE_FIELDS = {
     "HttpsSource": {"urls", "size_bytes", "published_gigabytes", "digest_from", "digests"},
     "AptSource": {"urls", "size_bytes"},
     # Corpora and shards are artifacts of their own; the rest is for people and tables.
-    "EvaluationSpec": {"corpora", "description", "deviation", "noise", "protocol", "reality", "shards"},
+    "EvaluationSpec": {"corpora", "description", "deviation", "noise", "protocol", "reality", "shards", "simulation"},
     "FinetuneSpec": {
         *("baseline", "corpora", "description", "model", "noise", "protocol", "reality", "registry_name", "rooms"),
+        *("system", "simulation"),
         "shards",
     },
     # The content is digested; a revision only asks for a new look; the list is a place, its sizes only decide refits.
@@ -59,7 +60,12 @@ FREE_FIELDS = {
     "GenericLayout": {"max_left_over_rows", "max_without_row"},  # bounds, above which nothing is made at all
     **{name: {"audio_root", "max_left_over_rows", "max_without_row"} for name in OF_MANIFESTS},  # files there count
     "HuggingfaceLayout": {"max_left_over_rows"},
-    "CodebookSpec": {"speech", "refit"},  # a Codebook holds the shards of these corpora, of the generation to fit on
+    # A Codebook holds the shards of these corpora, of the generation to fit on.
+    **{
+        name: {"speech", "refit"}
+        for name in ("CodebookSpec", "RandomProjectionSpec", "MultiCodebookSpec", "SampledSpec")
+    },
+    "ExternalLabelsSpec": {"file"},  # the digest says which labels
     "MixSpec": {"name"},
     "StartSpec": {"folder", "model"},  # the digest says which weights; a Model holds the model that it starts from
     "HiddenFeatures": {"model"},  # a Codebook holds its teacher

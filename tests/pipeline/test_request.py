@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tasks.requests import request_system
 from tests.flows.tones import write_tones
 from tests.nn.networks import base, lively
 from wavlm.corpus.made import espeak
 from wavlm.errors import UsageError
 from wavlm.evaluation.results.groups import TASKS
 from wavlm.export.hf import write_hf
-from wavlm.pipeline.artifacts import Evaluation
+from wavlm.pipeline.artifacts import Evaluation, Finetune
 from wavlm.pipeline.check import NotReadyError
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.request import (
@@ -23,8 +24,11 @@ from wavlm.pipeline.request import (
     write_request,
 )
 from wavlm.pipeline.store import Store
+from wavlm.specs.eend import FrameEncoderSpec, VectorHead
+from wavlm.specs.lookup import shipped_specs
+from wavlm.specs.system_file import read_finetune, read_systems
 from wavlm.specs.tree import RecipeError
-from wavlm.specs.yaml import find_suite, read_finetune, read_recipe
+from wavlm.specs.yaml import find_suite, read_recipe
 
 
 def test_a_request_is_a_recipe_that_evaluates_each_task_of_the_suite(tmp_path: Path) -> None:
@@ -54,7 +58,7 @@ def test_models_of_one_name_have_requests_of_their_own(tmp_path: Path) -> None:
 
 def test_a_system_on_each_of_two_models_has_a_request_of_its_own(tmp_path: Path) -> None:
     spec, store = read_finetune(Path("ks-small")), Store(tmp_path / "store")
-    asked = [write_finetune_request(spec, model, store) for model in ("random:tiny", "random:small", "random:tiny")]
+    asked = [write_finetune_request((spec,), model, store) for model in ("random:tiny", "random:small", "random:tiny")]
     assert asked[0] == asked[2] != asked[1]
     assert [read_recipe(path).finetune[0].name for path in asked] == [spec.name] * 3
 
@@ -183,3 +187,40 @@ def test_all_of_superb_can_be_asked_for() -> None:
 
 def test_the_small_suite_has_all_fifteen_tasks_once() -> None:
     assert sorted(it.task.type for it in find_suite(Path("small")).evaluations) == sorted(TASKS)
+
+
+def test_a_system_that_goes_on_from_another_is_planned_behind_it_and_its_key_depends_on_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    specs = read_systems("sd-eend-vc-ami")
+    assert [item.name for item in specs] == ["sd-eend-vc-fbank", "sd-eend-vc-ami"]
+    first, onward = _systems(write_finetune_request(specs, "fbank", store))
+    assert onward.subject == first
+    assert first.subject == onward.stands_on
+    other = specs[0].model_copy(update={"seed": 1})
+    changed = _systems(write_finetune_request((other, specs[1]), "fbank", store))
+    assert [item.spec.seed for item in changed] == [1, 0]
+    assert changed[1].key != onward.key
+    assert [item.key for item in _systems(Path("sd-eend-vc-ami"))] == [first.key, onward.key]  # as a recipe
+
+
+def test_what_a_system_cannot_go_on_from_is_refused_when_its_recipe_is_read(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    first, onward = read_systems("sd-eend-vc-ami")
+    narrow = VectorHead(type="eend_vc", encoder=FrameEncoderSpec(width=64))
+    with pytest.raises(RecipeError, match="is not that of sd-eend-vc-fbank"):
+        read_recipe(write_finetune_request((first.model_copy(update={"head": narrow}), onward), "fbank", store))
+    with pytest.raises(RecipeError, match="neither a system before this one nor a model"):
+        read_recipe(write_finetune_request((first, onward.model_copy(update={"system": "nobody"})), "fbank", store))
+    loop = tmp_path / "finetunes" / "loop.yaml"
+    loop.parent.mkdir()
+    text = (shipped_specs() / "finetunes" / "sd-eend-vc-ami.yaml").read_text()
+    text = text.replace("name: sd-eend-vc-ami", "name: loop")
+    loop.write_text(text.replace("system: sd-eend-vc-fbank", "system: loop"))
+    with pytest.raises(RecipeError, match="goes on from itself"):
+        read_systems(loop)
+    with pytest.raises(UsageError, match="leave one of them out"):
+        request_system(Path("sd-eend-vc-fbank"), "fbank", store, going_on_from="talks@best")
+
+
+def _systems(recipe: Path) -> list[Finetune]:
+    return [item for item in plan(read_recipe(recipe)) if isinstance(item, Finetune)]

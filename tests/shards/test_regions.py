@@ -136,9 +136,9 @@ def test_a_part_decodes_a_file_once_however_many_regions_and_speakers_it_has(
 ) -> None:
     decoded: list[str] = []
 
-    def note_and_read(path: Path, *args: Any) -> Iterator[Any]:
+    def note_and_read(path: Path, *args: Any, **options: Any) -> Iterator[Any]:
         decoded.append(path.stem)
-        return read_waveform(path, *args)
+        return read_waveform(path, *args, **options)
 
     monkeypatch.setattr("wavlm.shards.recordings.read_waveform", note_and_read)
     rng = np.random.default_rng(0)

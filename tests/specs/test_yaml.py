@@ -240,7 +240,7 @@ def test_a_network_is_written_out_or_named_or_a_preset_with_changes(specs: Path)
             (
                 "tiny.yaml:13:5, iterations.0.network;",
                 "found 'smal', expected one of small (",
-                "base, large, small, tiny (",
+                "base, large, mini, small, tiny, tiny-24khz, tiny-8khz, xlarge (",
             ),
         ),
         ("{preset: smal}", ("tiny.yaml:13:15, iterations.0.network.preset;", "found 'smal', expected one of small (")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ import yaml
 import tasks.finetune
 from tasks.corpus import corpus
 from tasks.finetune import finetune
+from tasks.model import model
 from tasks.register_system import register_system
+from tasks.registry import following
 from tasks.registry.connection import connect
 from tasks.registry.versions import versions_of
+from tasks.requests import request_system
 from tasks.shards import shards
+from tasks.versions import resolve_versions
 from tests.finetune.made import LAYOUT, make_spec, write_words
 from tests.folders import read_resolved
 from wavlm.engine.ranks import Ranks
@@ -25,12 +30,13 @@ from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import StopRequest
 from wavlm.finetune.load import load_system
 from wavlm.finetune.loop import tune
-from wavlm.pipeline.artifacts import Finetune, SystemRegistration
+from wavlm.pipeline.artifacts import Finetune, ImportedModel, SystemRegistration
 from wavlm.pipeline.cost import cost
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.request import write_finetune_request
 from wavlm.pipeline.scoreboard import read_stored_results
 from wavlm.pipeline.store import Store
+from wavlm.specs.yaml import read_recipe
 
 # Prefect may be asked to follow our loggers; outside a flow it complains.
 pytestmark = [pytest.mark.full, pytest.mark.filterwarnings("ignore:Logger 'tasks:UserWarning")]
@@ -39,12 +45,19 @@ HERE = Runtime(workers=0, processes=1, threads=1)
 
 def _tune_here(job: FinetuneJob, on_record: Callable[[Any], None]) -> None:
     """In this process, and not in one of its own."""
-    on_record({"update": 1})
+    on_record({"update": 1, "train/loss": 1.5, "time_unix": time.time() + 60})
     tune(job, Ranks(0, 1, torch.device("cpu")), StopRequest())
+
+
+def _curve_of(store: Store) -> tuple[str, str, float]:
+    client = connect(store).client
+    (run,) = client.search_runs([it.experiment_id for it in client.search_experiments()])
+    return run.info.run_id, run.info.status, run.data.metrics["train/loss"]
 
 
 def test_a_system_is_made_registered_once_and_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks.finetune, "run_job_here", _tune_here)
+    monkeypatch.setattr(following, "CLOSE_SECONDS", 300.0)  # of a machine that is busy
     torch.set_num_threads(1)
     words = write_words(tmp_path / "words", each=3)
     specs = tmp_path / "specs"
@@ -70,6 +83,7 @@ def test_a_system_is_made_registered_once_and_listed(tmp_path: Path, monkeypatch
     assert isinstance(system, Finetune)
     assert isinstance(registration, SystemRegistration)
     folder = finetune.fn(system, store, HERE)
+    followed = _curve_of(store)
     assert {"curves.png", "head.json", "model.safetensors", "results.json"} <= {path.name for path in folder.iterdir()}
     assert load_system(folder, "cpu").about.learned == {"class": ["ab", "ba", "cab"]}
 
@@ -78,6 +92,7 @@ def test_a_system_is_made_registered_once_and_listed(tmp_path: Path, monkeypatch
     register_system.fn(registration, store, HERE)
     registry = connect(store)
     (version,) = versions_of(registry, "tiny")
+    assert followed == (version.run_id, "FINISHED", 1.5)  # the run that followed the training
     assert (version.tags["wavlm.task"], version.tags["start.name"]) == ("ks", "random")
     run = registry.client.get_run(version.run_id)
     assert 0 <= run.data.metrics["test/accuracy"] <= 1
@@ -94,5 +109,21 @@ def test_a_system_is_made_registered_once_and_listed(tmp_path: Path, monkeypatch
 
     (row,) = read_stored_results(store)
     assert (row.facts.subject, row.facts.task, row.subject) == ("tiny", "ks", system.key)
-    request = write_finetune_request(system.spec, "random:tiny", store)
+    request = write_finetune_request((system.spec,), "random:tiny", store)
     assert plan(read_resolved(request, store))[2].key == system.key
+
+    # Another system goes on from the registered one.
+    request = request_system(specs / "finetunes" / "tiny.yaml", "", store, going_on_from="tiny:2")
+    resolve_versions(read_recipe(request), store)
+    imported, *_, onward, registration = plan(read_resolved(request, store))
+    assert isinstance(imported, ImportedModel)
+    assert isinstance(onward, Finetune)
+    assert isinstance(registration, SystemRegistration)
+    taken = model.fn(imported, store, HERE)
+    for name in ("head.safetensors", "model.safetensors"):
+        assert (taken / name).read_bytes() == (folder / name).read_bytes()
+    finetune.fn(onward, store, HERE)
+    register_system.fn(registration, store, HERE)
+    newest = versions_of(registry, "tiny")[0]
+    assert (newest.version, newest.tags["start.version"], newest.tags["start.key"]) == (3, "tiny:2", imported.key)
+    assert newest.tags["start.system"] == "system"

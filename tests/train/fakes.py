@@ -1,6 +1,7 @@
 """A tiny job and made-up batches for the trainer; as a script, a trainer or a crash test.
 
 python -m tests.train.fakes train OUT     one rank, as the environment says
+python -m tests.train.fakes contrast OUT  the same for wav2vec 2.0, with two micro-batches per update
 python -m tests.train.fakes crash OUT N   many runs, killed at each N-th file event, resumed
 """
 
@@ -91,6 +92,25 @@ def job(
     )
 
 
+def contrastive_job(
+    out: Path, objective: dict[str, object] | None = None, train: dict[str, object] | None = None, **runtime: Any
+) -> TrainJob:
+    """The same for wav2vec 2.0. Two micro-batches per update: any order of their sum gives the same bits."""
+    quantizer = {"codebooks": 2, "entries": 6, "width": 8}
+    objective = {"type": "contrastive", "quantizer": quantizer, "num_negatives": 8, **(objective or {})}
+    made = job(out, network={"gated_bias": False}, **runtime)
+    fields = {"objective": objective, "batch_seconds": 0.75, "clip_norm": None, **(train or {})}
+    return TrainJob.model_validate(
+        {
+            **dict(made),
+            "train": train_spec(**fields),
+            "num_clusters": 0,
+            "codebook": "",
+            "data": (LabelledShards(shards=out),),
+        }
+    )
+
+
 def data(made: TrainJob, ranks: Ranks, spoil: Spoil = lambda batch: batch) -> Data:
     """Batches that are a pure function of their position; a label is the pitch of its frame."""
 
@@ -170,4 +190,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "crash":
         sys.stdout.write(f"{crash(Path(sys.argv[2]), int(sys.argv[3]))}\n")
     else:
-        run(job(Path(sys.argv[2])))
+        run({"train": job, "contrast": contrastive_job}[sys.argv[1]](Path(sys.argv[2])))

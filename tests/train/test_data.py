@@ -11,6 +11,7 @@ from tests.staircases import job_of, write_corpus
 from wavlm.engine.ranks import Ranks
 from wavlm.execution.job import LabelledShards
 from wavlm.labels.flat import digest_footers
+from wavlm.loader.epochs import SamplerState
 from wavlm.train.data import data_of
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -61,6 +62,27 @@ def test_corpora_of_one_name_keep_their_folders_names_and_one_alone_is_the_whole
     both = data_of(job_of((first, second), tmp_path / "x"), ALONE)
     assert list(both.valid_at_end) == ["valid/voice-0c66e4c3eee3", "valid/voice-10aa69fe718e"]
     assert data_of(job_of((first,), tmp_path / "y"), ALONE).valid_at_end == {}
+
+
+def test_speech_without_labels_is_cropped_and_masked_as_with_them(tmp_path: Path) -> None:
+    """An objective that reads no labels gets the same batches from shards alone; its labels are all 0."""
+    corpus = write_corpus(tmp_path / "a", "first", 30)
+    job = job_of((corpus,), tmp_path / "x")
+    without = data_of(job.model_copy(update={"data": (LabelledShards(shards=corpus.shards),)}), ALONE)
+    with_labels = data_of(job, ALONE)
+    both = [(data.train(SamplerState()), data.valid["valid"]()) for data in (with_labels, without)]
+    for ours, theirs in zip(*both, strict=True):
+        one, other = (next(batches).to(ALONE.device) for batches in (ours, theirs))
+        assert one.keys == other.keys
+        assert torch.equal(one.waveforms, other.waveforms)
+        assert torch.equal(one.mask, other.mask)
+        assert one.labels.any()
+        assert other.labels.shape == one.labels.shape
+        assert not other.labels.any()
+    assert without.fingerprint != with_labels.fingerprint
+    more = write_corpus(tmp_path / "b", "first", 31)
+    other = data_of(job.model_copy(update={"data": (LabelledShards(shards=more.shards),)}), ALONE)
+    assert other.fingerprint != without.fingerprint
 
 
 def test_labels_with_another_footer_are_other_labels(tmp_path: Path) -> None:

@@ -34,8 +34,10 @@ def total_norm(gradients: Sequence[Tensor]) -> Tensor:
     return gather_whole(torch.nn.utils.get_total_norm(gradients)).double()
 
 
-def clip_factor(norm: Tensor, clip_norm: float) -> Tensor:
-    """The factor () that brings gradients of this norm down to the norm `clip_norm`; at most 1."""
+def clip_factor(norm: Tensor, clip_norm: float | None) -> Tensor:
+    """The factor () that brings gradients of this norm down to the norm `clip_norm`; at most 1, and 1 for None."""
+    if clip_norm is None:
+        return torch.ones_like(norm)
     return (clip_norm / (norm + 1e-6)).clamp(max=1.0)  # 1e-6 as in torch's clip_grad_norm_
 
 

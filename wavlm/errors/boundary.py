@@ -109,6 +109,10 @@ _DAMAGE_IN_TEXT = re.compile(r"Compressed file ended before|Invalid data stream|
 _OF_PATHS = {Code.NOT_FOUND: _REMOVED, Code.NOT_A_FOLDER: _IN_USE, Code.NOT_A_FILE: _IN_USE}
 # Rust writes `No space left on device (os error 28)`, Arrow `[errno 28] No space left on device`.
 _ERRNO_IN_TEXT = re.compile(r"(?:os error |\[errno )(\d+)", re.IGNORECASE)
+_EXHAUSTED_IN_TEXT = (
+    "can't start new thread", "unable to start watchdog thread", "can't allocate memory", "Cannot allocate memory",
+    "failed to map segment from shared object", "cannot map zero-fill pages", "Too many open files",
+)  # fmt: skip
 MAX_CHARACTERS = 500  # of what a library says
 
 
@@ -178,10 +182,21 @@ def _is_damage(error: BaseException) -> bool:
 
 
 def _is_exhausted(error: BaseException) -> bool:
-    """No memory, or no thread: Python and torch tell the latter, and torch the former, by words."""
-    words = ("can't start new thread", "can't allocate memory", "Cannot allocate memory")
-    is_said = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    """No memory, or no thread; also if something else failed because the work was left for that reason."""
+    return any(map(_says_exhausted, _chain(error)))
+
+
+def _says_exhausted(error: BaseException) -> bool:
+    """Python and torch say it by words; so does the dynamic linker, because libraries are loaded when first used."""
+    is_said = isinstance(error, RuntimeError | ImportError) and any(word in str(error) for word in _EXHAUSTED_IN_TEXT)
     return is_said or isinstance(error, MemoryError)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from or while that was handled, and so on, as a stack trace shows them."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _find_errno(error: BaseException) -> int:

@@ -37,7 +37,7 @@ class PhoneCounts:
 def count_best_layer(spec: ScoresSpec, model_dir: Path, chosen: Chosen) -> PhoneCounts:
     """The counts of the layer whose PNMI is highest. Phones are numbered by name: the same for every model."""
     layers = layers_of(spec, model_dir)
-    hidden = HiddenLayers(model_dir, layers, default_device())
+    hidden = HiddenLayers(model_dir, layers, default_device(), sample_rate_hz=chosen.sample_rate_hz)
     with one_thread():
         of_layers = label_layers(hidden, chosen.fitted, chosen.judged, spec)
     names = sorted({name for item in chosen.judged for _, _, name in item.phones or ()})

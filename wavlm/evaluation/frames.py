@@ -12,7 +12,7 @@ import numpy as np
 
 from wavlm.execution.progress import Progress
 from wavlm.features.mfcc import Floats
-from wavlm.labels.codebook import cluster
+from wavlm.labels.kmeans import cluster
 from wavlm.rng import rng_for, seed_for
 from wavlm.specs import ScoresSpec
 

@@ -20,7 +20,7 @@ def find_abx_gain(
     spec: ScoresSpec, ours: Path, theirs: Path, chosen: Chosen, mode: Mode, confidence: float
 ) -> Gain | str:
     """The gain of the best layer of a model over the best layer of another one; a text that says why there is none."""
-    contrasts = Contrasts(chosen.judged, chosen.corpora, spec)
+    contrasts = Contrasts(chosen.judged, chosen.corpora, spec, chosen.sample_rate_hz)
     if mode not in contrasts.triplets:
         return "; ".join(contrasts.notes) or f"no ABX {mode} speakers: the probe has abx_cells 0"
     blocks = contrasts.find_blocks(mode)
@@ -46,7 +46,7 @@ def find_abx_gain(
 
 def _judge_best_layer(spec: ScoresSpec, model_dir: Path, chosen: Chosen, contrasts: Contrasts, mode: Mode) -> Doubles:
     """Which triplets are wrong in the layer where the error is lowest, (T,)."""
-    hidden = HiddenLayers(model_dir, layers_of(spec, model_dir), default_device())
+    hidden = HiddenLayers(model_dir, layers_of(spec, model_dir), default_device(), sample_rate_hz=chosen.sample_rate_hz)
     kept: list[dict[int, Floats]] = []
     with one_thread():
         for number, item in enumerate(chosen.judged):

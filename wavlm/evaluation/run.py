@@ -15,7 +15,7 @@ from torch import nn
 
 from wavlm.errors import BadDataError
 from wavlm.evaluation.describe import Tested, describe_results
-from wavlm.evaluation.examples import Take, takes_of
+from wavlm.evaluation.examples import Take
 from wavlm.evaluation.features.cache import Features, plan_features, prepare_features
 from wavlm.evaluation.features.states import Subject
 from wavlm.evaluation.fit.head import Sets, predict
@@ -23,6 +23,7 @@ from wavlm.evaluation.fit.published import score_best_on_test
 from wavlm.evaluation.fit.search import Searched, search
 from wavlm.evaluation.fit.states import compare_states
 from wavlm.evaluation.fit.steps import FitSteps
+from wavlm.evaluation.heard import count_heard
 from wavlm.evaluation.held import HeldExamples, change_examples, join_examples, order_by_key
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.outputs import write_files
@@ -140,8 +141,7 @@ def _split(spec: EvaluationSpec, task: Task, inputs: Inputs) -> tuple[Split, ...
 
 def _say_heard(splits: Sequence[Split], heard: frozenset[Take]) -> str:
     """What a reader has to know of a test part that the model was trained on; empty if it was not."""
-    tested = (item for split in splits for item in split.test) if heard else ()
-    known = sum(any(replace(take, start=0, stop=None) in heard for take in takes_of(item.audio)) for item in tested)
+    known = count_heard((item for split in splits for item in split.test), heard) if heard else 0
     if not known:
         return ""
     count = sum(len(split.test) for split in splits)

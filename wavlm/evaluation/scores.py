@@ -45,8 +45,9 @@ from wavlm.labels.quality import label_quality
 from wavlm.nn.description import read_network
 from wavlm.rng import seed_for
 from wavlm.shards import TarSample, Utterance, decode_sample, read_listing, samples_with_phones
-from wavlm.specs import ScoresSpec
-from wavlm.specs.shapes import num_frames
+from wavlm.shards.listing import read_sample_rate
+from wavlm.specs import SAMPLE_RATE_HZ, ScoresSpec
+from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels
 from wavlm.storage.files import atomic_path, write_json
 
 # What else is done with the frames of each layer of a judged utterance, given its number.
@@ -67,10 +68,11 @@ def build_scores(
     """
     chosen = choose_utterances(spec, [folder for name, folder in corpora.items() if name in with_phones])
     layers = (0, *layers_of(spec, model_dir))
-    hidden = HiddenLayers(model_dir, layers[1:], default_device())
+    rate_hz = read_sample_rate(*corpora.values())
+    hidden = HiddenLayers(model_dir, layers[1:], default_device(), sample_rate_hz=rate_hz)
 
     def extract_layers(waveform: Floats) -> list[Floats]:
-        return [mfcc_at_frame_rate(waveform), *hidden(waveform)]
+        return [mfcc_at_frame_rate(waveform, rate_hz), *hidden(waveform)]
 
     with one_thread():
         reason = _find_obstacle(chosen, spec)
@@ -97,6 +99,7 @@ class Chosen:
     judged: tuple[Utterance, ...]  # label quality is measured on them
     judged_on: Literal["valid", "train"]  # the split of those that are judged
     corpora: tuple[int, ...] = ()  # the number of the folder of each that is judged
+    sample_rate_hz: int = SAMPLE_RATE_HZ
 
 
 def choose_utterances(spec: ScoresSpec, shards_dirs: Sequence[Path]) -> Chosen:
@@ -108,11 +111,13 @@ def choose_utterances(spec: ScoresSpec, shards_dirs: Sequence[Path]) -> Chosen:
     else:
         alone = train or valid
         fitted, judged = alone[: len(alone) // 2], alone[len(alone) // 2 :]
+    rate_hz = read_sample_rate(*shards_dirs)
     return Chosen(
-        tuple(decode_sample(item) for _, item in fitted),
-        tuple(decode_sample(item) for _, item in judged),
+        tuple(decode_sample(item, rate_hz) for _, item in fitted),
+        tuple(decode_sample(item, rate_hz) for _, item in judged),
         "valid" if valid else "train",
         tuple(corpus for corpus, _ in judged),
+        rate_hz,
     )
 
 
@@ -176,7 +181,8 @@ def _find_obstacle(chosen: Chosen, spec: ScoresSpec) -> str | None:
     """Why no label quality can be measured; None if it can."""
     if not chosen.fitted or not chosen.judged:
         return "fewer than two utterances with timed phones in any corpus"
-    found = sum(num_frames(len(item.waveform)) for item in chosen.fitted)
+    lengths = [len(item.waveform) for item in chosen.fitted]
+    found = int(num_labels(lengths, FRAME_RATE_HZ, chosen.sample_rate_hz).sum())
     if found < spec.num_clusters:
         return f"{found} frames with timed phones for k-means, expected one per cluster or more: {spec.num_clusters}"
     return None
@@ -185,7 +191,7 @@ def _find_obstacle(chosen: Chosen, spec: ScoresSpec) -> str | None:
 def _score_layers(
     extract_layers: ExtractLayers, layers: Sequence[int], spec: ScoresSpec, chosen: Chosen, progress: Progress
 ) -> ScoresFacts:
-    contrasts = Contrasts(chosen.judged, chosen.corpora, spec)
+    contrasts = Contrasts(chosen.judged, chosen.corpora, spec, chosen.sample_rate_hz)
     kept: list[dict[int, Floats]] = []
     qualities = measure_quality(
         extract_layers,

@@ -22,6 +22,17 @@ class LabelledFolders(BaseModel):
     shards: Path
 
 
+class HeardFolders(BaseModel):
+    """A corpus of which something beneath the system was trained on: all of it, or the parts that are named."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: str  # the model or system
+    corpus: Path
+    shards: Path | None = None  # where parts are named
+    parts: tuple[str, ...] = ()
+
+
 class FinetuneJob(BaseModel):
     """Everything that `python -m wavlm.finetune` needs. It writes metrics, checkpoints and the system to `out`."""
 
@@ -32,7 +43,10 @@ class FinetuneJob(BaseModel):
     out: Path
     spec: FinetuneSpec
     start: StartWeights | None = None  # None: the spec's baseline
-    subject_name: str = ""  # of the model or baseline, for people
+    head: StartWeights | None = None  # of the system that is gone on from, and its head; None: a fresh head
+    subject_name: str = ""  # of the model, system or baseline, for people
+    notes: tuple[str, ...] = ()  # what a reader of the figures has to know of it
+    heard: tuple[HeardFolders, ...] = ()  # what it was trained on before, as far as that is known
     data: tuple[LabelledFolders, ...]
     noise: tuple[LabelledFolders, ...] = ()
     rooms: tuple[Path, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from wavlm.errors import UsageError
 from wavlm.execution.runtime import Runtime
@@ -19,13 +19,20 @@ TRAIN_LOCK = ".train.lock"  # in the folder that is trained into; held by rank 0
 
 
 class LabelledShards(BaseModel):
-    """The training data of one corpus: a shards folder and the folder of its labels."""
+    """The training data of one corpus: a shards folder and the folder of its labels, if the objective reads any."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shards: Path
-    labels: Path
+    labels: Path | None = None
     corpus: str = ""  # its name; empty: as the folder of its shards says, `<name>-<key>`
+
+    @property
+    def labels_there(self) -> Path:
+        """The folder of labels. Raises ValueError if there is none."""
+        if self.labels is None:
+            raise ValueError(f"there are no labels, expected a folder of them; at {self.shards}")
+        return self.labels
 
 
 class StartWeights(BaseModel):
@@ -46,7 +53,8 @@ class TrainJob(BaseModel):
     out: Path
     network: NetworkSpec
     train: TrainSpec
-    num_clusters: int
+    num_clusters: int  # 0: there are no labels
+    num_streams: int = 1  # labels per frame
     codebook: str = ""  # sha256 of the centroids that the labels come from
     data: tuple[LabelledShards, ...]
     mix: MixSpec | None = None
@@ -55,6 +63,19 @@ class TrainJob(BaseModel):
     mixtures: Path | None = None
     start: StartWeights | None = None
     runtime: Runtime = Runtime()
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> TrainJob:
+        """Labels are all there, or none is wanted: an objective that reads some never trains on none."""
+        wants = self.train.quantizer is None
+        found = [item.labels is not None for item in self.data]
+        if wants != (self.num_clusters > 0) or any(there != wants for there in found):
+            what = "labels for each of its shards, and clusters" if wants else "no labels and no clusters"
+            raise ValueError(
+                f"found {sum(found)} folders of labels for {len(found)} of shards, and {self.num_clusters} clusters; "
+                f"the objective {self.train.objective.type} wants {what}"
+            )
+        return self
 
 
 class JobPlace(BaseModel):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from wavlm.export.facts import Origin
 from wavlm.specs import NetworkSpec
+from wavlm.specs.shapes import sample_rate_of
 
 FRONT_MATTER = """---
 library_name: transformers
@@ -32,6 +33,8 @@ FILES = """| file | what it is |
 
 `wavlm.load` of this pipeline reads the folder, and `native/` too."""
 
+HEAD_ROW = "| `pretraining_head"  # where transformers has a class for network and head, they are in one file
+
 
 @dataclass(frozen=True)
 class Card:
@@ -49,16 +52,17 @@ class Card:
     synthetic_results: tuple[tuple[str, ...], ...] = ()  # likewise, of speech that a synthesiser made: no claims
     result_notes: tuple[str, ...] = ()  # what a reader of them has to know
     centres: str = ""  # around which layers they are, as a sentence
+    is_contrastive: bool = False  # pre-trained as wav2vec 2.0, with a quantiser
 
 
 def model_card(card: Card, network: NetworkSpec) -> str:
     """The card as Markdown, with the front matter that model hubs use."""
-    family = "WavLM" if network.gated_bias else "HuBERT"
+    family = "wav2vec 2.0" if card.is_contrastive else "WavLM" if network.gated_bias else "HuBERT"
+    aim = "a contrastive objective" if card.is_contrastive else "masked prediction of cluster labels"
     parts = [
-        FRONT_MATTER.format(family=family.lower()),
-        f"# {_line(card.name)}\n\nA {family} encoder, pre-trained by masked prediction of cluster "
-        f"labels. {_line(card.summary)}".rstrip(),
-        _usage(network, family),
+        FRONT_MATTER.format(family=family.lower().replace(" 2.0", "2")),
+        f"# {_line(card.name)}\n\nA {family} encoder, pre-trained by {aim}. {_line(card.summary)}".rstrip(),
+        _usage(network, family, card),
         _table("Numbers", ("what", "value"), [(k, str(v)) for k, v in card.numbers.items()]),
         *([_results(card)] if card.results or card.synthetic_results else []),
         *([_table("Labels were fitted on", SAMPLE_COLUMNS, list(card.samples))] if card.samples else []),
@@ -88,13 +92,16 @@ def _results(card: Card) -> str:
     return "\n\n".join(filter(None, [*parts, _line(card.centres), notes]))
 
 
-def _usage(network: NetworkSpec, family: str) -> str:
-    loader = "WavLMModel" if network.gated_bias else "HubertModel"
+def _usage(network: NetworkSpec, family: str, card: Card) -> str:
+    has_class = card.is_contrastive and not network.gated_bias
+    loader = "Wav2Vec2ForPreTraining" if has_class else "WavLMModel" if network.gated_bias else "HubertModel"
+    lines = [line for line in FILES.splitlines() if not (has_class and line.startswith(HEAD_ROW))]
     text = (
         f"## Use\n\n```python\nfrom transformers import {loader}\n\n"
         f'model = {loader}.from_pretrained("path/to/this/folder")\n```\n\n'
-        f"Input is 16 kHz mono speech in [-1, 1]; {network.num_layers} layers, width "
-        f"{network.width}, {network.num_heads} heads.\n\n" + FILES.format(family=family)
+        f"Input is {sample_rate_of(network.conv_layers) / 1000:g} kHz mono speech in [-1, 1]; "
+        f"{network.num_layers} layers, width "
+        f"{network.width}, {network.num_heads} heads.\n\n" + "\n".join(lines).format(family=family)
     )
     if network.extractor_norm == "group":
         text += (

@@ -37,14 +37,14 @@ class RegisteredOrigin(Facts):
 class ModelFacts(Facts):
     """The result of the model stage: a model from elsewhere, in this pipeline's form."""
 
-    layout: Literal["native", "hf", "fairseq"]
+    layout: Literal["native", "hf", "fairseq", "system"]
     content: str  # digest of what was read: `wavlm.export.sources.content_of`
     sha256: str  # of `model.safetensors`, as it was written here
     parameters: int
     num_layers: int
     width: int
     has_head: bool  # a trained one
-    num_clusters: int  # of the head
+    num_clusters: int  # of the head; 0: it has a quantiser
     codebook: str = ""  # sha256 of the centroids that the head was trained for; empty: not known
     registered: RegisteredOrigin | None = None
     origins: tuple[Origin, ...] = ()  # what is known of what it was learnt from

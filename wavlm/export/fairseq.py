@@ -2,7 +2,8 @@
 
 Loaders of WavLM such as s3prl's build the network from `cfg` and load `model` strictly, and their network has no head.
 So the head is written beside `model`, as `pretraining_head`, under the names that fairseq uses inside `model`.
-It is read from either. A HuBERT gets what s3prl's `hubert_local` asks for as well: see `wavlm.export.s3prl`.
+It is read from either. The head of wav2vec 2.0 is written inside `model`, as fairseq does. A HuBERT gets what s3prl's
+`hubert_local` asks for as well: see `wavlm.export.s3prl`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wavlm.export.convstack import format_conv_stack, parse_conv_stack
 from wavlm.export.errors import ImportRefusedError
-from wavlm.export.heads import HEAD_NAMES, add_mask_embedding, find_head, fresh_head
-from wavlm.export.mapping import HEAD, encoder_rows, from_layout, to_layout
+from wavlm.export.heads import (
+    CONTRASTIVE_NAMES,
+    HEAD_NAMES,
+    add_mask_embedding,
+    find_contrastive_head,
+    find_head,
+    fresh_head,
+)
+from wavlm.export.mapping import CONTRASTIVE_HEAD, HEAD, encoder_rows, from_layout, to_layout
 from wavlm.export.s3prl import from_s3prl, s3prl_keys
 from wavlm.export.weights import read_pt, tensors_of
 from wavlm.nn import WavLM
 from wavlm.nn.description import NetworkFile
 from wavlm.nn.files import network_from
-from wavlm.specs import NetworkSpec
+from wavlm.specs import NetworkSpec, QuantizerSpec
 from wavlm.storage.files import open_atomic
 
 HEAD_KEY, CODEBOOK_KEY = "pretraining_head", "pretraining_codebook"
@@ -135,7 +143,7 @@ def write_fairseq(model: WavLM, path: Path) -> None:
     """Write the network and its head as one .pt file. Raises ImportRefusedError if the layout cannot hold it."""
     network, weights = model.network, model.state_dict()
     tensors = to_layout(weights, encoder_rows(network), "fairseq")
-    head = to_layout(weights, list(HEAD), "fairseq")
+    head = to_layout(weights, list(CONTRASTIVE_HEAD if model.quantizer else HEAD), "fairseq")
     if _has_no_projection(network):
         if obstacle := obstacle_of(model):
             raise ImportRefusedError(f"{obstacle}; at {path}")
@@ -145,11 +153,24 @@ def write_fairseq(model: WavLM, path: Path) -> None:
     with open_atomic(path) as file:
         config = config_of(network).model_dump()
         content: dict[str, Any] = {"cfg": config, "model": tensors}
-        if not model.fresh_head:  # else whoever reads the file would take an untrained head for a trained one
+        if model.quantizer:
+            content = {"cfg": config | _quantizer_config(model.quantizer, network), "model": tensors | head}
+        elif not model.fresh_head:  # else whoever reads the file would take an untrained head for a trained one
             content |= {HEAD_KEY: head, **({CODEBOOK_KEY: model.codebook} if model.codebook else {})}
-        if not network.gated_bias:
+        if not network.gated_bias and not model.quantizer:
             content |= s3prl_keys(config, tensors | head, network, model.num_clusters)
         torch.save(content, file)
+
+
+def _quantizer_config(quantizer: QuantizerSpec, network: NetworkSpec) -> dict[str, Any]:
+    """The settings of fairseq's wav2vec2 that describe its head."""
+    return {
+        "quantize_targets": True,
+        "latent_groups": quantizer.codebooks,
+        "latent_vars": quantizer.entries,
+        "latent_dim": quantizer.width,
+        "final_dim": network.projection_width,
+    }
 
 
 def obstacle_of(model: WavLM) -> str | None:
@@ -178,19 +199,24 @@ def read_fairseq(path: Path, num_clusters: int) -> WavLM:
         )
     config = _read_config(content["cfg"], path)
     theirs = tensors_of(content["model"], path) | tensors_of(content.get(HEAD_KEY, {}), path)
-    head = find_head(theirs, config.special_symbols, str(content.get(CODEBOOK_KEY, "")))
+    head = find_contrastive_head(theirs, "fairseq")
+    if head:
+        config = config.model_copy(update={"special_symbols": 0})  # there is no dictionary
+    else:
+        head = find_head(theirs, config.special_symbols, str(content.get(CODEBOOK_KEY, "")))
     try:
         network = network_of(config, head.projection_width if head else 256)
     except ValidationError as error:
         raise ImportRefusedError(f"cfg describes no possible network: {error}; at {path}") from error
     head = head or fresh_head(network, num_clusters)
-    body = {name: tensor for name, tensor in theirs.items() if name not in HEAD_NAMES}
+    of_head = (*HEAD_NAMES, *CONTRASTIVE_NAMES["fairseq"])
+    body = {name: tensor for name, tensor in theirs.items() if name not in of_head}
     if _has_no_projection(network) and "post_extract_proj.weight" not in body:
         body["post_extract_proj.weight"] = torch.eye(network.width)
         body["post_extract_proj.bias"] = torch.zeros(network.width)
     body = add_mask_embedding(body, "mask_emb", network, path)
     weights = from_layout(body, encoder_rows(network), "fairseq") | head.weights
-    content = NetworkFile(network=network, num_clusters=head.num_clusters)
+    content = NetworkFile(network=network, num_clusters=head.num_clusters, quantizer=head.quantizer)
     model = network_from(content, weights, where=path)
     model.fresh_head, model.codebook = head.fresh, head.codebook
     return model

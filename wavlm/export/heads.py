@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,18 @@ import torch
 from torch import Tensor
 
 from wavlm.export.errors import ImportRefusedError
-from wavlm.export.mapping import HEAD
+from wavlm.export.mapping import CONTRASTIVE_HEAD, HEAD, ModelLayout
 from wavlm.nn.head import Head
 from wavlm.rng import seed_for
-from wavlm.specs import NetworkSpec
+from wavlm.specs import NetworkSpec, QuantizerSpec
 
 # final_proj.weight, final_proj.bias, label_embs_concat: the same in both layouts.
 HEAD_NAMES = tuple(row.fairseq[0] for row in HEAD)
+# Of wav2vec 2.0's head: they differ.
+CONTRASTIVE_NAMES: dict[ModelLayout, tuple[str, ...]] = {
+    "hf": tuple(row.hf[0] for row in CONTRASTIVE_HEAD),
+    "fairseq": tuple(row.fairseq[0] for row in CONTRASTIVE_HEAD),
+}
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +34,9 @@ class FoundHead:
     weights: dict[str, Tensor]
     projection_width: int
     special_symbols: int
-    num_clusters: int
+    num_clusters: int  # 0: it has a quantiser
     fresh: bool = False
+    quantizer: QuantizerSpec | None = None  # of wav2vec 2.0
     codebook: str = ""  # sha256 of the centroids whose labels it predicts; empty: not known
 
 
@@ -55,6 +61,38 @@ def find_head(tensors: Mapping[str, Tensor], special_symbols: int, codebook: str
         )
     num_clusters = labels.shape[0] - special_symbols
     return FoundHead(found, labels.shape[1], special_symbols, num_clusters, codebook=codebook)
+
+
+def find_contrastive_head(tensors: Mapping[str, Tensor], layout: ModelLayout) -> FoundHead | None:
+    """wav2vec 2.0's head among the tensors of another layout; None if there is no quantiser.
+
+    Raises ImportRefusedError for an incomplete head or a wrong shape.
+    """
+    names = CONTRASTIVE_NAMES[layout]
+    ours = (row.ours for row in CONTRASTIVE_HEAD)
+    found = {mine: tensors[name].float() for mine, name in zip(ours, names, strict=True) if name in tensors}
+    if "head.quantizer.entries" not in found:
+        return None
+    if missing := [name for name in names if name not in tensors]:
+        raise ImportRefusedError(f"{', '.join(missing)} were not found beside a quantiser; in the pre-training head")
+    entries, targets = found["head.quantizer.entries"], found["head.target_projection.weight"]
+    codebooks = _count_codebooks(entries.shape, targets.shape)
+    if not codebooks:
+        raise ImportRefusedError(
+            f"found entries of {tuple(entries.shape)} and a projection of {tuple(targets.shape)}, expected "
+            "(1, codebooks x entries, width / codebooks) and (projection width, width); in the quantiser"
+        )
+    spec = QuantizerSpec(codebooks=codebooks, entries=entries.shape[1] // codebooks, width=targets.shape[1])
+    return FoundHead(found, targets.shape[0], 0, 0, quantizer=spec)
+
+
+def _count_codebooks(entries: Sequence[int], targets: Sequence[int]) -> int:
+    """Of entries (1, G V, Q / G) and a projection (P, Q); 0 if these are no such shapes."""
+    if len(entries) != 3 or len(targets) != 2 or entries[0] != 1 or not entries[2] or targets[1] % entries[2]:
+        return 0
+    codebooks = targets[1] // entries[2]
+    is_split = codebooks and entries[1] % codebooks == 0 and entries[1] >= 2 * codebooks
+    return codebooks if is_split else 0
 
 
 def fresh_head(network: NetworkSpec, num_clusters: int) -> FoundHead:

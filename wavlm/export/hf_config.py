@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from wavlm.export.errors import ImportRefusedError
-from wavlm.specs import SAMPLE_RATE_HZ, ConvLayer, NetworkSpec
+from wavlm.specs import ConvLayer, NetworkSpec, QuantizerSpec
+from wavlm.specs.shapes import sample_rate_of
 from wavlm.storage.files import read_json
 from wavlm.storage.seals import check_sealed
 
@@ -71,6 +72,7 @@ class Preprocessor(BaseModel):
     """The key of preprocessor_config.json that changes the input, with transformers' default."""
 
     do_normalize: bool = True
+    sampling_rate: int = 16000
 
 
 def config_of(network: NetworkSpec) -> HfConfig:
@@ -102,6 +104,17 @@ def config_of(network: NetworkSpec) -> HfConfig:
             special_symbols=network.special_symbols,
         ),
     )
+
+
+def quantizer_config(quantizer: QuantizerSpec, projection_width: int) -> dict[str, Any]:
+    """The entries of config.json that make a network one of Wav2Vec2ForPreTraining."""
+    return {
+        "model_type": "wav2vec2",
+        "num_codevector_groups": quantizer.codebooks,
+        "num_codevectors_per_group": quantizer.entries,
+        "codevector_dim": quantizer.width,
+        "proj_codevector_dim": projection_width,
+    }
 
 
 def network_of(config: HfConfig, *, normalize_waveform: bool, projection_width: int) -> NetworkSpec:
@@ -138,7 +151,7 @@ def preprocessor_of(network: NetworkSpec) -> dict[str, Any]:
     return {
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "feature_size": 1,
-        "sampling_rate": SAMPLE_RATE_HZ,
+        "sampling_rate": sample_rate_of(network.conv_layers),
         "padding_side": "right",
         "padding_value": 0.0,
         "do_normalize": network.normalize_waveform,
@@ -151,10 +164,19 @@ def read_hf_network(folder: Path, projection_width: int | None = None) -> Networ
     """The network that a folder describes, with the width of its head if that is known. Raises ImportRefusedError."""
     config = read_config(folder)
     width = projection_width or config.pretraining.projection_width
+    settings = _read_settings(folder)
+    normalizes = config.feat_extract_norm == "layer" if settings is None else settings.do_normalize
     try:
-        return network_of(config, normalize_waveform=_normalizes(folder, config), projection_width=width)
+        network = network_of(config, normalize_waveform=normalizes, projection_width=width)
     except ValueError as error:
         raise ImportRefusedError(f"this describes no possible network: {error}; at {folder / CONFIG_FILE}") from error
+    expected = sample_rate_of(network.conv_layers)
+    if settings is not None and settings.sampling_rate != expected:
+        raise ImportRefusedError(
+            f"its waveforms have {settings.sampling_rate} Hz, which with its strides is not 50 frames per second: that "
+            f"needs {expected} Hz; at {folder}"
+        )
+    return network
 
 
 def read_config(folder: Path) -> HfConfig:
@@ -167,13 +189,13 @@ def read_config(folder: Path) -> HfConfig:
         raise ImportRefusedError(f"the file cannot be used: {error}; at {path}") from error
 
 
-def _normalizes(folder: Path, config: HfConfig) -> bool:
-    """Whether waveforms are normalised: the feature extractor's setting, or the default for the kind of norm."""
+def _read_settings(folder: Path) -> Preprocessor | None:
+    """The feature extractor's settings; None if there are none."""
     for name, key in PREPROCESSOR_FILES:
         check_sealed(folder / name)
         if (folder / name).is_file():
-            return _read_preprocessor(folder / name, key).do_normalize
-    return config.feat_extract_norm == "layer"
+            return _read_preprocessor(folder / name, key)
+    return None
 
 
 def _read_preprocessor(path: Path, key: str | None) -> Preprocessor:

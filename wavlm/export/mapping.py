@@ -80,6 +80,12 @@ HEAD = (
     *_affine("head.projection", "final_proj", "final_proj"),
     _row("head.label_embeddings", "label_embs_concat", "label_embs_concat"),
 )
+CONTRASTIVE_HEAD = (
+    *_affine("head.quantizer.logits", "quantizer.weight_proj", "quantizer.weight_proj"),
+    _row("head.quantizer.entries", "quantizer.codevectors", "quantizer.vars"),
+    *_affine("head.projection", "project_hid", "final_proj"),
+    *_affine("head.target_projection", "project_q", "project_q"),
+)
 CONV = _row("extractor.convs.{i}.weight", f"{_CONV}.conv.weight", f"{_CONV}.0.weight")
 CONV_BIAS = _row("extractor.convs.{i}.bias", f"{_CONV}.conv.bias", f"{_CONV}.0.bias")
 TIME_NORM = _affine("extractor.norms.{i}", f"{_CONV}.layer_norm", f"{_CONV}.2")

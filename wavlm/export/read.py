@@ -34,7 +34,7 @@ class Imported:
 
     sha256: str  # of `model.safetensors`
     has_head: bool  # False: the checkpoint had none, and the one that was written is untrained
-    num_clusters: int  # of the head
+    num_clusters: int  # of the head; 0: it has a quantiser
 
 
 def import_model(path: Path, out: Path, *, num_clusters: int = PAPER_CLUSTERS) -> Imported:

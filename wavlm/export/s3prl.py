@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from wavlm.specs import SAMPLE_RATE_HZ, NetworkSpec
+from wavlm.specs import NetworkSpec
+from wavlm.specs.shapes import sample_rate_of
 
 SPECIAL_SYMBOLS = ("<s>", "<pad>", "</s>", "<unk>")  # of fairseq's dictionaries, before the first cluster
 
@@ -24,12 +25,13 @@ def s3prl_keys(
 
     The tensors are the ones of the other keys, so the file hardly grows.
     """
+    rate_hz = sample_rate_of(network.conv_layers)
     symbols = [*SPECIAL_SYMBOLS[: network.special_symbols], *map(str, range(num_clusters))]
     return {
-        "task_cfg": {"normalize": network.normalize_waveform, "sample_rate": SAMPLE_RATE_HZ},
+        "task_cfg": {"normalize": network.normalize_waveform, "sample_rate": rate_hz},
         "model_cfg": {
             **config,
-            "label_rate": SAMPLE_RATE_HZ / prod(layer.stride for layer in network.conv_layers),
+            "label_rate": rate_hz / prod(layer.stride for layer in network.conv_layers),
             "final_dim": network.projection_width,
             # Its default of 2 pads odd numbers of frames: masked, so without effect but for rounding.
             "required_seq_len_multiple": 1,

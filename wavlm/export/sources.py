@@ -14,7 +14,7 @@ from wavlm.export.hf_config import CONFIG_FILE, HEAD_FILE, PREPROCESSOR_FILES, r
 from wavlm.nn.description import NETWORK_FILE, WEIGHTS_FILE, read_network
 from wavlm.nn.start import differences
 from wavlm.specs import NetworkSpec
-from wavlm.specs.shapes import find_frames_mismatch
+from wavlm.specs.shapes import find_frames_mismatch, sample_rate_of
 from wavlm.storage.files import read_json
 
 WEIGHTS_NAMES = (WEIGHTS_FILE, "pytorch_model.bin")  # of a Hugging Face folder, the first to be taken first
@@ -24,7 +24,7 @@ WEIGHTS_NAMES = (WEIGHTS_FILE, "pytorch_model.bin")  # of a Hugging Face folder,
 class ModelFiles:
     """A model on disk. `files`: all that it is read from, by names below `place`, or the file `place` itself."""
 
-    layout: Literal["native", "hf", "fairseq"]
+    layout: Literal["native", "hf", "fairseq", "system"]
     place: Path
     files: tuple[str, ...]
 
@@ -96,14 +96,14 @@ def read_model_network(model: ModelFiles) -> NetworkSpec | None:
 
     Raises ImportRefusedError or ModelFileError if they describe none.
     """
-    if model.layout == "native":
-        return read_network(model.place).network
+    if model.layout in ("native", "system"):
+        return read_network(model.place).network if NETWORK_FILE in model.files else None
     return read_hf_network(model.place) if model.layout == "hf" else None
 
 
 def check_network(found: NetworkSpec, expected: NetworkSpec | None, where: Path | str) -> None:
     """Raise UsageError (MODEL_NETWORK) unless a model's network makes 50 frames per second and is the expected one."""
-    if mismatch := find_frames_mismatch(found.conv_layers):
+    if mismatch := find_frames_mismatch(found.conv_layers, sample_rate_of(found.conv_layers)):
         raise UsageError(
             "MODEL_NETWORK",
             f"{mismatch}; at {where}; take a model whose convolutions make 50 frames per second, as those of HuBERT "

@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavlm.features.layers import Output, check_layers
+from wavlm.features.layers import Output, check_layers, check_rate
 from wavlm.features.mfcc import Floats
 from wavlm.nn import load_model
-from wavlm.specs import HOP_SAMPLES
-from wavlm.specs.shapes import WINDOW_SAMPLES
+from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs.shapes import hop_samples, window_samples
 
 # Longest input of the network (100 s). fairseq's dump_hubert_feature has the same limit.
-PIECE_SAMPLES = 1_600_000
+PIECE_SECONDS = 100
+PIECE_SAMPLES = PIECE_SECONDS * SAMPLE_RATE_HZ
 
 
 class HiddenLayers:
@@ -30,13 +31,22 @@ class HiddenLayers:
 
     Nothing is masked or dropped out. A waveform above 100 s is computed in pieces of 100 s, which have the same number
     of frames, at the same times, as the whole.
-    Raises UsageError (LAYER_MISSING) if the model does not have one of the layers, or this output.
+    sample_rate_hz: of the waveforms.
+    Raises UsageError: LAYER_MISSING if the model does not have one of the layers, or this output; SAMPLE_RATE if it is
+    for waveforms of another rate.
     """
 
     def __init__(
-        self, model_dir: Path, layers: Sequence[int], device: str = "cpu", output: Output = "residual"
+        self,
+        model_dir: Path,
+        layers: Sequence[int],
+        device: str = "cpu",
+        output: Output = "residual",
+        sample_rate_hz: int = SAMPLE_RATE_HZ,
     ) -> None:
         self._network = load_model(model_dir, device)
+        self.sample_rate_hz = sample_rate_hz
+        check_rate(self._network.network, sample_rate_hz, model_dir)
         self._layers = tuple(layers)
         self._device = device
         self._is_normed = output == "normed"
@@ -44,7 +54,10 @@ class HiddenLayers:
 
     def __call__(self, waveform: Floats) -> list[Floats]:
         """The layers of one utterance of any length: (N,) -> (F, D) for each layer."""
-        pieces = [self._compute_piece(piece) for piece in cut_pieces(waveform)]
+        pieces = [
+            self._compute_piece(piece)
+            for piece in cut_pieces(waveform, PIECE_SECONDS * self.sample_rate_hz, self.sample_rate_hz)
+        ]
         return [np.concatenate(rows) for rows in zip(*pieces, strict=True)]
 
     def compute_batch(self, waveforms: Tensor, num_samples: Tensor | None) -> list[Tensor]:
@@ -66,14 +79,17 @@ class HiddenLayers:
             return [layer[0].cpu().numpy() for layer in self.compute_batch(batch, None)]
 
 
-def cut_pieces(waveform: Floats, piece_samples: int = PIECE_SAMPLES) -> list[Floats]:
+def cut_pieces(
+    waveform: Floats, piece_samples: int = PIECE_SAMPLES, sample_rate_hz: int = SAMPLE_RATE_HZ
+) -> list[Floats]:
     """Cut a waveform (N,) so that the frames of the pieces, in order, are the frames of the whole.
 
     `piece_samples` must be a multiple of the hop. Samples at the end that are too few for a frame are dropped, as the
     network drops them in the whole.
     """
-    overlap = WINDOW_SAMPLES - HOP_SAMPLES
-    last_start = max(0, len(waveform) - WINDOW_SAMPLES)
+    window = window_samples(sample_rate_hz)
+    overlap = window - hop_samples(sample_rate_hz)
+    last_start = max(0, len(waveform) - window)
     return [waveform[start : start + piece_samples + overlap] for start in range(0, last_start + 1, piece_samples)]
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from wavlm.errors import UsageError
 from wavlm.specs import NetworkSpec
+from wavlm.specs.shapes import sample_rate_of
 
 Output = Literal["residual", "normed"]
 
@@ -24,4 +25,14 @@ def check_layers(network: NetworkSpec, layers: Sequence[int], output: Output, wh
             "LAYER_MISSING",
             f"output is normed, but this network has no final norm: each of its layers ends with a norm; at {where}; "
             "leave `output` out",
+        )
+
+
+def check_rate(network: NetworkSpec, sample_rate_hz: int, where: Path | str) -> None:
+    """Raise UsageError (SAMPLE_RATE) for a model that is for waveforms of another rate."""
+    if (found := sample_rate_of(network.conv_layers)) != sample_rate_hz:
+        raise UsageError(
+            "SAMPLE_RATE",
+            f"the model is for waveforms of {found} Hz, expected {sample_rate_hz} Hz, that of the audio; at {where}; "
+            "take a model and shards of one rate",
         )

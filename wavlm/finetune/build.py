@@ -13,12 +13,15 @@ from wavlm.evaluation.features.states import CLUSTERS_OF_RANDOM
 from wavlm.evaluation.tasks.task import Size, Trainee
 from wavlm.execution.finetune_job import FinetuneJob
 from wavlm.features.fbank import FBANK_CHANNELS
+from wavlm.features.layers import check_rate
 from wavlm.features.mfcc import MFCC_CHANNELS, MFCC_HOP_SAMPLES
 from wavlm.finetune.rates import is_frozen, rate_factor
+from wavlm.finetune.start_head import check_start, take_head
 from wavlm.finetune.system import TunedSystem, size_of
 from wavlm.nn import WavLM, load_model
 from wavlm.nn.description import WEIGHTS_FILE, ModelFileError
 from wavlm.rng import seed_for
+from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.specs.evaluation import BaselineSpec, RandomBaseline
 from wavlm.specs.schedules import OptimizerSpec, SgdSpec
 from wavlm.specs.stages import FinetuneStage
@@ -30,16 +33,20 @@ log = logging.getLogger(__name__)
 
 
 def open_network(job: FinetuneJob) -> WavLM | None:
-    """The network that the system stands on; None for baselines without one.
+    """The network that the system stands on; None for baselines without one. Checks a head that is gone on from.
 
     Raises ModelFileError if the weights are not those that the job names.
     """
+    if job.head is not None:
+        check_start(job.spec, job.head.folder)
     if job.start is None:
         return random_network(job.spec.baseline)
     path = job.start.folder / WEIGHTS_FILE
     if (found := sha256_of(path)) != job.start.sha256:
         raise ModelFileError(f"found sha256 {found}, the job expects {job.start.sha256}; at {path}")
-    return load_model(job.start.folder)
+    network = load_model(job.start.folder)
+    check_rate(network.network, SAMPLE_RATE_HZ, job.start.folder)  # labelled corpora are packed at this rate
+    return network
 
 
 def random_network(baseline: BaselineSpec | None) -> WavLM | None:
@@ -61,9 +68,11 @@ def find_size(job: FinetuneJob, network: WavLM | None) -> Size:
 def build_system(
     job: FinetuneJob, network: WavLM | None, trainee: Trainee, size: Size, device: torch.device, *, is_pooled: bool
 ) -> TunedSystem:
-    """The system with a fresh head, which the seed decides."""
+    """The system with a fresh head, which the seed decides, or with the head of the one that it goes on from."""
     torch.manual_seed(seed_for(job.spec.seed, "head"))
-    return TunedSystem(network, trainee.make_head(size), is_pooled=is_pooled).to(device)
+    head = trainee.make_head(size)
+    take_head(job, head, trainee, size)
+    return TunedSystem(network, head, is_pooled=is_pooled).to(device)
 
 
 def check_heads(trainees: Sequence[Trainee], size: Size) -> None:

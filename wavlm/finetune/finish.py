@@ -28,7 +28,9 @@ from wavlm.finetune.facts import (
     write_finetune,
     write_head,
 )
+from wavlm.finetune.heard import say_heard
 from wavlm.finetune.scoring import Look, predict_all
+from wavlm.finetune.start_head import find_anew
 from wavlm.finetune.state import TuningProgress
 from wavlm.finetune.step import StageRun
 from wavlm.nn import save_model
@@ -58,6 +60,8 @@ def score_system(data: TrainingData, run: StageRun, look: Look) -> Tested:
 def write_system(job: FinetuneJob, run: StageRun, progress: TuningProgress, tested: Tested) -> None:
     """Write all files of the system; finetune.json last."""
     results = describe_test(job.spec, tested)
+    notes = (*job.notes, *say_heard(job, tested.split.test), *_notes_of_start(job, run), *results.notes)
+    results = results.model_copy(update={"notes": notes})
     if run.system.network is not None:
         network = run.system.network
         network.network = network.network.model_copy(update={"layer_drop": run.layer_drop})
@@ -76,7 +80,8 @@ def write_system(job: FinetuneJob, run: StageRun, progress: TuningProgress, test
 def describe_test(spec: FinetuneSpec, tested: Tested) -> EvaluationFacts:
     """The results of a system, as those of an evaluation: the system is the row, its task on its data the column."""
     split: Split = tested.split
-    corpora = "-".join(corpus.name for corpus in spec.corpora)
+    simulated = (spec.simulation.name,) if spec.simulation else ()
+    corpora = "-".join((*(corpus.name for corpus in spec.corpora), *simulated))
     return EvaluationFacts(
         evaluation=f"{spec.task.type}-{corpora}",
         task=spec.task.type,
@@ -101,6 +106,14 @@ def _notes(spec: FinetuneSpec, split: Split) -> list[str]:
             f"{split.num_short} recordings of the train part are too short to be trained on, and were left out."
         )
     return notes
+
+
+def _notes_of_start(job: FinetuneJob, run: StageRun) -> list[str]:
+    if job.head is None:
+        return []
+    anew = find_anew(job, run.trainee, run.size)
+    said = f", apart from {', '.join(anew)}, which began anew because the classes are others" if anew else ""
+    return [f"Training went on from {job.subject_name}, network and head{said}."]
 
 
 def _describe_head(job: FinetuneJob, run: StageRun) -> HeadFile:

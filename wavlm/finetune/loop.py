@@ -72,7 +72,9 @@ class Tuning:
     def fingerprint(self) -> dict[str, JsonValue]:
         """What a checkpoint must agree with. Ranks and threads are not in it: they only change rounding."""
         job = self.job
+        head = {"head": job.head.sha256} if job.head else {}
         return {
+            **head,
             "key": job.key,
             "spec": canonical(job.spec),
             "start": job.start.sha256 if job.start else canonical(job.spec.baseline),
@@ -122,8 +124,8 @@ def _start(job: FinetuneJob, ranks: Ranks, writer: CheckpointWriter, stop: StopR
                 f"{number + 1} of {job.spec.name}; choose one of {', '.join(possible)} for runtime.gpus or "
                 "runtime.processes",
             )
-    data = TrainingData(job)
     network = open_network(job)
+    data = TrainingData(job)
     size = find_size(job, network)
     trainee = data.trainee(0)
     data.check(trainee, size)

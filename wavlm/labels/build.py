@@ -13,22 +13,25 @@ import json
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.execution.rates import DECODE_RATE, MFCC_RATE
 from wavlm.features.extract import ExtractionPlan, release_gpu_memory
-from wavlm.features.frame_function import label_rate_hz
+from wavlm.labels.code_counts import joint_pnmi
 from wavlm.labels.counts import read_counts, write_total
-from wavlm.labels.facts import CodebookFacts, LabelsFacts, Quality, labels_path, read_codebook
+from wavlm.labels.facts import OF_STREAMS, CodebookFacts, LabelsFacts, Quality, labels_path, read_codebook
 from wavlm.labels.files import Header, LabelMismatchError, label_file
+from wavlm.labels.likeness import refuse_unlike
 from wavlm.labels.part import LabelPart, ShardGroup, label_shards, take_gpu
 from wavlm.labels.quality import NO_COUNTS, JointCounts, cluster_shares, entropy_bits, merge_counts
 from wavlm.labels.reuse import take_labels
-from wavlm.labels.tally import tally_files
+from wavlm.labels.tally import LabelTally, tally_files
 from wavlm.nn.description import read_network
 from wavlm.shards import ListedShard, read_listing
-from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE, Features
+from wavlm.shards.listing import read_sample_rate
+from wavlm.specs import UNKNOWN_LANGUAGE, Features, HiddenFeatures
 from wavlm.specs.identity import canonical
 from wavlm.specs.shapes import forward_flops
 from wavlm.storage.files import remove_noted, write_json
@@ -43,7 +46,7 @@ LENGTH_SECONDS = 10.0  # of a typical utterance; attention costs more in longer 
 
 def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     codebook_dir: Path,
-    features: Features,
+    features: Features | None,
     shards_dir: Path,
     teacher_dir: Path | None,
     out: Path,
@@ -63,6 +66,7 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
             f"labels of {canonical(features)} asked for, the codebook clusters {canonical(codebook.features)}; "
             f"at {codebook_dir}"
         )
+    refuse_unlike(codebook_dir, codebook, shards_dir)
     listing = read_listing(shards_dir)
     parts = [
         LabelPart(shards_dir / name, label_file(out, name), _header(listing[name], codebook))
@@ -71,10 +75,11 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     _remove_others(parts, out)
     taken = take_labels(parts, siblings)
     todo = [part for part in parts if part not in taken]
-    seconds = sum(listing[part.shard.name].samples for part in todo) / SAMPLE_RATE_HZ
+    rate_hz = read_sample_rate(shards_dir)
+    seconds = sum(listing[part.shard.name].samples for part in todo) / rate_hz
     processes = _num_processes(seconds, features, teacher_dir, plan)
     groups = [
-        ShardGroup(group, codebook_dir, features, teacher_dir, plan)
+        ShardGroup(group, codebook_dir, codebook, teacher_dir, plan, rate_hz)
         for group in _split(todo, processes * plan.groups_per_process or len(parts))
     ]
     run_parts(groups, label_shards, processes, progress, None if plan.device == "cpu" else take_gpu)
@@ -86,9 +91,10 @@ def _header(shard: ListedShard, codebook: CodebookFacts) -> Header:
     return Header(
         shard_sha256=shard.sha256,
         codebook_sha256=codebook.sha256,
-        features=json.dumps(canonical(codebook.features), sort_keys=True),
-        label_rate_hz=label_rate_hz(codebook.features),
+        features=json.dumps(canonical(codebook.features) or {"type": codebook.type}, sort_keys=True),
+        label_rate_hz=codebook.label_rate_hz,
         num_clusters=codebook.num_clusters,
+        num_streams=codebook.num_streams,
     )
 
 
@@ -100,7 +106,7 @@ def _remove_others(parts: Sequence[LabelPart], out: Path) -> None:
             remove_noted(path)
 
 
-def _num_processes(seconds: float, features: Features, teacher_dir: Path | None, plan: ExtractionPlan) -> int:
+def _num_processes(seconds: float, features: Features | None, teacher_dir: Path | None, plan: ExtractionPlan) -> int:
     """As many processes as the plan has, but no more than the audio is worth."""
     if plan.device == "cpu":
         worthwhile = _core_seconds(seconds, features, teacher_dir) / CORE_SECONDS_PER_WORKER
@@ -109,9 +115,9 @@ def _num_processes(seconds: float, features: Features, teacher_dir: Path | None,
     return min(plan.processes, max(1, int(worthwhile)))
 
 
-def _core_seconds(seconds: float, features: Features, teacher_dir: Path | None) -> float:
+def _core_seconds(seconds: float, features: Features | None, teacher_dir: Path | None) -> float:
     """What one core needs for so much audio."""
-    if features.type == "mfcc" or teacher_dir is None:
+    if not isinstance(features, HiddenFeatures) or teacher_dir is None:
         return seconds * (1 / DECODE_RATE + 1 / MFCC_RATE)
     network = read_network(teacher_dir).network
     return seconds * forward_flops(network, LENGTH_SECONDS, features.layer) / HIDDEN_FLOPS
@@ -128,13 +134,13 @@ def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> Labe
     """Read all labels once more, in parts, and write what they are like and how good they are."""
     header = parts[0].header
     workers = plan.processes if plan.device == "cpu" else 1
-    tally = tally_files(out, [part.shard.name for part in parts], header.num_clusters, workers)
-    shares = cluster_shares(tally.histogram)
+    tally = tally_files(out, [part.shard.name for part in parts], header.num_clusters, workers, header.num_streams)
+    shares = cluster_shares(tally.histogram[0])
     quality, by_language = _write_quality(parts, out)
     facts = LabelsFacts(
         device=plan.device,
         num_utterances=tally.num_utterances,
-        num_labels=int(tally.histogram.sum()),
+        num_labels=int(tally.histogram[0].sum()),
         label_rate_hz=header.label_rate_hz,
         num_clusters=header.num_clusters,
         used_clusters=len(shares),
@@ -144,11 +150,22 @@ def _finish(parts: Sequence[LabelPart], out: Path, plan: ExtractionPlan) -> Labe
         repeated_share=tally.num_repeated / max(1, tally.num_pairs),
         quality=quality,
         quality_by_language=by_language,
+        **_describe_streams(parts, tally),
     )
-    write_json(
-        labels_path(out), {**facts.model_dump(mode="json", exclude={"files_reused"}), "files": dict(tally.sha256s)}
-    )
+    left_out = {"files_reused"} | (set(OF_STREAMS) if header.num_streams == 1 else set())
+    write_json(labels_path(out), {**facts.model_dump(mode="json", exclude=left_out), "files": dict(tally.sha256s)})
     return facts
+
+
+def _describe_streams(parts: Sequence[LabelPart], tally: LabelTally) -> dict[str, Any]:
+    """What is said of several streams alone."""
+    if len(tally.histogram) == 1:
+        return {}
+    return {
+        "num_streams": len(tally.histogram),
+        "stream_entropy_bits": tuple(entropy_bits(cluster_shares(stream)) for stream in tally.histogram),
+        "joint_pnmi": joint_pnmi([part.counts for part in parts if part.counts.exists()]),
+    }
 
 
 def _write_quality(parts: Sequence[LabelPart], out: Path) -> tuple[Quality | None, dict[str, Quality]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from wavlm.errors import BadDataError
 from wavlm.features.mfcc import Floats
@@ -71,16 +72,21 @@ class Centroids:
         """How frames use the clusters: (F, D)."""
         labels, distances = self.find_nearest(features)
         counts = np.bincount(labels, minlength=self.num_clusters)
-        used = int((counts > 0).sum())
-        entropy = entropy_bits(cluster_shares(counts))
-        return Fit(
-            num_frames=len(labels),
-            inertia_per_frame=float(distances.mean(dtype=np.float64)) if len(labels) else 0.0,
-            used_clusters=used,
-            empty_clusters=self.num_clusters - used,
-            entropy_bits=entropy,
-            perplexity=2.0**entropy,
-        )
+        return count_fit(counts, float(distances.mean(dtype=np.float64)) if len(labels) else 0.0)
+
+
+def count_fit(counts: npt.NDArray[np.int64], inertia_per_frame: float) -> Fit:
+    """How frames use clusters, given the number of frames of each, (K,)."""
+    used = int((counts > 0).sum())
+    entropy = entropy_bits(cluster_shares(counts))
+    return Fit(
+        num_frames=int(counts.sum()),
+        inertia_per_frame=inertia_per_frame,
+        used_clusters=used,
+        empty_clusters=len(counts) - used,
+        entropy_bits=entropy,
+        perplexity=2.0**entropy,
+    )
 
 
 def read_centroids(codebook_dir: Path) -> Floats:
@@ -102,7 +108,7 @@ def _not_those(found: str, expected: str, path: Path) -> BadDataError:
 
 def refuse_unassigned(labels: Labels, key: str) -> None:
     """Raise BadDataError (LABEL_RANGE) if a frame of an utterance has no nearest centroid, as for a NaN."""
-    bad = labels == NO_CLUSTER
+    bad = (labels == NO_CLUSTER).reshape(len(labels), -1).any(axis=1) if len(labels) else np.zeros(0, np.bool_)
     if bad.any():
         raise BadDataError(
             "LABEL_RANGE",

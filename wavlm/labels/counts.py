@@ -66,7 +66,8 @@ def _read_joint(table: pa.Table, num_clusters: int) -> JointCounts:
     names = tuple(sorted(set(phones)))
     row = {name: number for number, name in enumerate(names)}
     counts = np.zeros((len(names), num_clusters), np.int64)
-    counts[[row[name] for name in phones], table["label"].to_numpy()] = table["frames"].to_numpy()
+    places = [row[name] for name in phones], table["label"].to_numpy()
+    np.add.at(counts, places, table["frames"].to_numpy())  # of several streams a label has a row per code
     return JointCounts(names, counts)
 
 

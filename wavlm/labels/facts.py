@@ -40,8 +40,10 @@ class LanguageShare(CorpusShare):
 class CodebookFacts(Facts):
     """The facts of a codebook. `codebook.json` holds the same fields."""
 
-    features: Features
-    num_clusters: int
+    type: str = "kmeans"  # that of the spec
+    num_streams: int = 1
+    features: Features | None  # None: labels that others made
+    num_clusters: int  # of each stream
     num_channels: int
     label_rate_hz: int
     sample_utterances: int  # utterances and speakers that the sampled frames come from
@@ -50,9 +52,12 @@ class CodebookFacts(Facts):
     languages: tuple[LanguageShare, ...] = ()  # the same by corpus and language, where shares are by language
     copies_of_valid: int = 0  # utterances of train that are left out: their content is in a valid split
     inertia_per_iteration: tuple[float, ...]
-    train: Fit
+    # Of several codebooks that add up: squared error of held-out frames with the first, the first two, ... of them, as
+    # a share of their variance.
+    stream_errors: tuple[float, ...] = ()
+    train: Fit  # of the first stream
     valid: Fit | None  # None: no corpus has a valid split
-    sha256: str  # of centroids.npy
+    sha256: str  # of centroids.npy, or of quantizer.npz or labels.parquet
 
 
 class Quality(Facts):
@@ -69,21 +74,28 @@ class LabelsFacts(Facts):
 
     device: str  # "cpu" or "cuda": rounding differs, so a frame between two centroids may get another label
     num_utterances: int
-    num_labels: int
+    num_labels: int  # of each stream
     label_rate_hz: int
-    num_clusters: int
-    used_clusters: int
+    num_clusters: int  # of each stream
+    used_clusters: int  # this and what follows are of the first stream
     entropy_bits: float  # of the share of each cluster
     largest_share: float
     repeated_share: float  # share of frames with the label of the frame before
     quality: Quality | None  # None: no utterance has phones
     files_reused: int = 0  # files of labels that were taken over from another generation; not in `labels.json`
+    num_streams: int = 1
+    stream_entropy_bits: tuple[float, ...] = ()  # of each of several streams
+    joint_pnmi: float | None = None  # PNMI of the labels of all streams together, if there are several
     quality_by_language: dict[str, Quality] = Field(default_factory=dict)  # if the language of any is known
 
 
 def without_name(features: Features) -> Features:
     """Features without the name that a recipe gives their model: what is made of them is the same under any name."""
     return features.model_copy(update={"model": None}) if features.type == "hidden" else features
+
+
+# Facts of streams, which files about one stream do not have: these stay as they were.
+OF_STREAMS = frozenset({"num_streams", "stream_entropy_bits", "joint_pnmi", "type", "stream_errors"})
 
 
 def codebook_path(codebook_dir: Path) -> Path:

@@ -1,7 +1,10 @@
 """Label files: one Parquet file per shard, with the labels of each utterance and where they come from.
 
 `train-000000.parquet` belongs to `train-000000.tar`. Its columns are `key` and `labels`; its metadata are a `Header`.
+Of several streams the list of an utterance has the labels of its first frame, then those of the second, and so on.
 Reading needs neither faiss nor the network.
+
+Legend: F frames of an utterance, C streams. With one stream labels are (F,), with several (F, C).
 """
 
 from __future__ import annotations
@@ -46,8 +49,9 @@ class Header:
     codebook_sha256: str
     features: str  # the codebook's features as JSON: {"type": "mfcc"}, or "hidden" and the layer
     label_rate_hz: int
-    num_clusters: int
+    num_clusters: int  # of each stream
     format: int = FORMAT
+    num_streams: int = 1  # not written if it is 1
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def label_file(labels_dir: Path, shard: str) -> Path:
 class JoinedLabels:
     """The labels of the utterances of one shard in one array, in the order of the tar."""
 
-    values: Labels  # (labels of all utterances,)
+    values: Labels  # (frames of all utterances,), with several streams (frames of all utterances, C)
     bounds: npt.NDArray[np.int32]  # (utterances + 1,): where each utterance begins in `values`
 
 
@@ -120,11 +124,11 @@ def codebook_of(labels_dir: Path) -> str:
 
 def write_labels(path: Path, keys: Sequence[str], labels: Sequence[Labels], header: Header) -> None:
     """Write the labels of one shard. The same labels give the same bytes."""
-    bounds = np.cumsum([0, *map(len, labels)]).astype(np.int32)
-    values = np.concatenate(labels) if labels else np.zeros(0, np.uint16)
+    bounds = np.cumsum([0, *(item.size for item in labels)]).astype(np.int32)
+    values = np.concatenate([item.ravel() for item in labels]) if labels else np.zeros(0, np.uint16)
     table = pa.table(
         {"key": pa.array(keys, pa.string()), "labels": pa.ListArray.from_arrays(bounds, values)},
-        metadata={name: json.dumps(value) for name, value in asdict(header).items()},
+        metadata={name: json.dumps(value) for name, value in _said(header).items()},
     )
     with atomic_path(path) as temporary:
         # Low and high bytes are stored apart: the high ones are 0 or 1, so a label takes little more than its bits,
@@ -159,7 +163,24 @@ def _join(table: pa.Table) -> JoinedLabels:
     bounds, values = column.offsets.to_numpy(), column.values.to_numpy()
     if len(values) and int(values.max()) >= header.num_clusters:
         raise ValueError(f"found label {int(values.max())} of {header.num_clusters} clusters")
+    if (streams := header.num_streams) > 1:
+        if (bounds % streams).any():
+            raise ValueError(f"found a list whose length is no multiple of {streams}, the number of streams")
+        return JoinedLabels(values.reshape(-1, streams), bounds // streams)
     return JoinedLabels(values, bounds)
+
+
+def first_stream(labels: Labels) -> Labels:
+    """The labels of the first stream, (F,)."""
+    return labels if labels.ndim == 1 else labels[:, 0]
+
+
+def _said(header: Header) -> dict[str, str | int]:
+    """The metadata of a file: a header as it was before there were streams, if there is one."""
+    said: dict[str, str | int] = asdict(header)
+    if header.num_streams == 1:
+        del said["num_streams"]
+    return said
 
 
 def _parse_header(schema: pa.Schema) -> Header:

@@ -23,6 +23,7 @@ from wavlm.errors import BadDataError
 from wavlm.labels.facts import labels_path
 from wavlm.labels.files import FORMAT, Header, LabelMismatchError, Labels, ShardLabels, read_labels
 from wavlm.shards import listing_path, read_listing, stream_columns
+from wavlm.shards.listing import read_sample_rate
 from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels
 from wavlm.storage.arrow import to_numbers
 from wavlm.storage.columns import ColumnWriter, MappedColumns, forget_columns, open_columns
@@ -37,7 +38,7 @@ COLUMNS = {"labels": "<u2", "ends": "<u8", "checks": "<u4"}
 
 
 class FlatLabels:
-    """One label per network frame, of all utterances of all corpora, at 50 Hz.
+    """The labels of each network frame, of all utterances of all corpora, at 50 Hz.
 
     The labels of an utterance are compared with their CRC-32 where they are read: of 94,000 hours they are 34 GB, which
     nobody wants to read before the first update.
@@ -50,8 +51,14 @@ class FlatLabels:
 
     @property
     def labels(self) -> Labels:
-        """All of them, (all frames,), mapped into memory."""
-        return self._columns["labels"]
+        """All of them, (all frames,), with several streams (all frames, C), mapped into memory."""
+        values: Labels = self._columns["labels"]
+        return values if self.num_streams == 1 else values.reshape(-1, self.num_streams)
+
+    @property
+    def num_streams(self) -> int:
+        """Labels per frame."""
+        return int(self._columns.about.get("num_streams", 1))
 
     @property
     def footers(self) -> tuple[bytes, ...]:
@@ -59,13 +66,14 @@ class FlatLabels:
         return tuple(map(bytes.fromhex, self._columns.about["footers"]))
 
     def of(self, corpus: int, row: int) -> Labels:
-        """Labels of an utterance, given the number of its corpus and its row in the index: (F,).
+        """Labels of an utterance, given the number of its corpus and its row in the index: (F,), or (F, C).
 
         Raises BadDataError (LABELS_DAMAGED) if they were changed, and ReadLostError.
         """
         utterance = self._first_row[corpus] + row
         begin, end = (int(self._ends[utterance - 1]) if utterance else 0), int(self._ends[utterance])
-        blob = self._file.read(2 * (end - begin), 2 * begin)
+        size = 2 * self.num_streams
+        blob = self._file.read(size * (end - begin), size * begin)
         if zlib.crc32(blob) != self._checks[utterance]:
             forget_columns(self._columns.folder)
             raise BadDataError(
@@ -73,7 +81,8 @@ class FlatLabels:
                 f"the copy of the labels that training reads was changed; at {self._columns.path('labels')}; run "
                 "again: it is made again from the files of labels",
             )
-        return np.frombuffer(blob, COLUMNS["labels"])
+        labels = np.frombuffer(blob, COLUMNS["labels"])
+        return labels if self.num_streams == 1 else labels.reshape(-1, self.num_streams)
 
 
 def open_flat_labels(
@@ -105,13 +114,15 @@ def _fingerprint(corpora: Sequence[tuple[Path, Path]]) -> str:
 def _build_flat(corpora: Sequence[tuple[Path, Path]], writer: ColumnWriter) -> Mapping[str, JsonValue]:
     """Write the columns shard by shard. Only the labels of one shard are in memory."""
     codebooks: set[tuple[str, str]] = set()
+    streams = 1
     end, first_rows = 0, []
     for labels_dir, shards_dir in corpora:
         first_rows.append(writer.length("ends"))
         for header, labels in _read_corpus(labels_dir, shards_dir):
             codebooks.add((header.codebook_sha256, header.features))
+            streams = header.num_streams
             ends = end + np.cumsum([len(item) for item in labels])
-            columns = (np.concatenate(labels), ends, np.array([zlib.crc32(item.data) for item in labels]))
+            columns = (np.concatenate(labels).ravel(), ends, np.array([zlib.crc32(item.data) for item in labels]))
             for (name, dtype), values in zip(COLUMNS.items(), columns, strict=True):
                 writer.append(name, values, dtype)
             end = int(ends[-1])
@@ -121,7 +132,11 @@ def _build_flat(corpora: Sequence[tuple[Path, Path]], writer: ColumnWriter) -> M
         raise LabelMismatchError(
             f"labels of different codebooks: {sorted(codebooks)}; in {[str(labels) for labels, _ in corpora]}"
         )
-    return {"first_rows": [*first_rows], "footers": [digest_footers(labels).hex() for labels, _ in corpora]}
+    return {
+        "first_rows": [*first_rows],
+        "footers": [digest_footers(labels).hex() for labels, _ in corpora],
+        "num_streams": streams,
+    }
 
 
 def digest_footers(folder: Path) -> bytes:
@@ -139,6 +154,7 @@ def digest_footers(folder: Path) -> bytes:
 def _read_corpus(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, list[Labels]]]:
     """The labels of each shard at 50 Hz, its utterances in the order of the index."""
     listing = read_listing(shards_dir)
+    sample_rate_hz = read_sample_rate(shards_dir)
     for name, rows in _rows_of_shards(shards_dir):
         found = read_labels(labels_dir, name)
         if name not in listing:
@@ -148,7 +164,7 @@ def _read_corpus(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, l
                 f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; "
                 f"at {shards_dir / name}, {labels_dir}"
             )
-        yield found.header, _order_labels(found, rows["key"].to_pylist(), rows["samples"].to_numpy())
+        yield found.header, _order_labels(found, rows["key"].to_pylist(), rows["samples"].to_numpy(), sample_rate_hz)
 
 
 def _rows_of_shards(shards_dir: Path) -> Iterator[tuple[str, pa.Table]]:
@@ -170,7 +186,7 @@ def _rows_of_shards(shards_dir: Path) -> Iterator[tuple[str, pa.Table]]:
         yield last, pa.Table.from_batches(waiting)
 
 
-def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers) -> list[Labels]:
+def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers, sample_rate_hz: int) -> list[Labels]:
     """The labels of each of these utterances, one per network frame."""
     by_key = shard.by_key
     if unknown := sorted(set(keys) ^ set(by_key)):
@@ -178,7 +194,7 @@ def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers
             f"{len(by_key)} utterances have labels, {len(keys)} are in the index; at {', '.join(unknown[:5])}"
         )
     rate_hz = shard.header.label_rate_hz
-    for key, expected in zip(keys, num_labels(num_samples, rate_hz), strict=True):
+    for key, expected in zip(keys, num_labels(num_samples, rate_hz, sample_rate_hz), strict=True):
         if (found := len(by_key[key])) != expected:
             raise LabelMismatchError(f"{found} labels, expected {expected} at {rate_hz} Hz; at utterance {key}")
     return [np.ascontiguousarray(by_key[key][:: rate_hz // FRAME_RATE_HZ]) for key in keys]

@@ -29,7 +29,7 @@ from wavlm.labels.sampling import Drawing
 from wavlm.rng import rng_for
 from wavlm.shards import Reader
 from wavlm.shards.listing import find_listed, read_listing
-from wavlm.specs import Features
+from wavlm.specs import SAMPLE_RATE_HZ, Features
 from wavlm.specs.identity import canonical
 from wavlm.storage.files import is_whole, note_whole, open_atomic
 from wavlm.storage.seals import sealed_files
@@ -60,6 +60,7 @@ class FramesWork:
     teacher_dir: Path | None
     seed: int
     plan: ExtractionPlan
+    sample_rate_hz: int = SAMPLE_RATE_HZ
 
 
 def sample_frames(
@@ -89,8 +90,8 @@ def extract_part(part: FramesPart, work: FramesWork) -> None:
 
 
 def _choose_frames(part: FramesPart, work: FramesWork) -> Iterator[Floats]:
-    readers = [Reader(folder) for folder in work.shards_dirs]
-    function = frame_function(work.features, work.teacher_dir, work.plan.device)
+    readers = [Reader(folder, sample_rate_hz=work.sample_rate_hz) for folder in work.shards_dirs]
+    function = frame_function(work.features, work.teacher_dir, work.plan.device, work.sample_rate_hz)
     waveforms = (
         readers[folder].read_at(shard, offset, size)
         for folder, (_, shard, offset, size) in zip(part.folder_of, part.rows, strict=True)

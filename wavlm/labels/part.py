@@ -14,26 +14,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import faiss
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 
 from wavlm.corpus.layouts import Phone
 from wavlm.errors import BadDataError
 from wavlm.execution.ordered_map import OrderedMap, open_ordered_map
 from wavlm.features.extract import ExtractionPlan, cut_chunks, extract_batched, one_thread
-from wavlm.features.frame_function import FrameFunction, frame_function
+from wavlm.features.frame_function import frame_function
 from wavlm.features.mfcc import Floats
-from wavlm.labels.assign import make_assign
-from wavlm.labels.centroids import read_centroids, refuse_unassigned
+from wavlm.labels.centroids import refuse_unassigned
+from wavlm.labels.code_counts import count_codes, write_code_counts
 from wavlm.labels.counts import counts_file, write_counts
+from wavlm.labels.external import ExternalLabels
+from wavlm.labels.facts import CodebookFacts
 from wavlm.labels.files import Header, Labels, read_header, write_labels
 from wavlm.labels.quality import JointCounts, joint_counts, merge_counts
+from wavlm.labels.quantizers import read_assign
 from wavlm.shards import TarSample, Utterance, decode_sample, hash_tar, read_samples
-from wavlm.specs import UNKNOWN_LANGUAGE, Features
+from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE
 from wavlm.specs.shapes import FRAME_RATE_HZ
 from wavlm.storage.files import is_whole, note_whole
 
@@ -64,9 +69,10 @@ class ShardGroup:
 
     parts: tuple[LabelPart, ...]
     codebook_dir: Path
-    features: Features
+    codebook: CodebookFacts
     teacher_dir: Path | None
     plan: ExtractionPlan
+    sample_rate_hz: int = SAMPLE_RATE_HZ
 
     def __str__(self) -> str:
         first, last = self.parts[0].shard, self.parts[-1].shard
@@ -83,11 +89,10 @@ def label_shards(group: ShardGroup) -> None:
     if not parts:
         return
     faiss.omp_set_num_threads(1)  # as in `cluster`
-    label_frames = _label_function(group)
     with one_thread(), open_ordered_map(group.plan.threads) as ordered_map:
         pending = _PendingLabels()
-        chunks = _read_chunks(parts, ordered_map, group.plan)
-        for chunk, labels in extract_batched(chunks, label_frames, group.plan):
+        chunks = _read_chunks(parts, ordered_map, group)
+        for chunk, labels in _label_chunks(group, chunks):
             pending.add(chunk, labels)
             if chunk.is_last:
                 pending.write(chunk.part)
@@ -102,11 +107,19 @@ def take_gpu(number: int) -> None:
     torch.cuda.set_device(number % torch.cuda.device_count())
 
 
-def _label_function(group: ShardGroup) -> FrameFunction:
-    """The function from waveforms to labels, on the device of the plan."""
-    device = group.plan.device
-    features = frame_function(group.features, group.teacher_dir, device)
-    return features.then(make_assign(read_centroids(group.codebook_dir), device))
+def _label_chunks(
+    group: ShardGroup, chunks: Iterable[tuple[_Chunk, list[Floats]]]
+) -> Iterator[tuple[_Chunk, list[npt.NDArray[np.int16]]]]:
+    """The labels of each utterance: found for its frames on the device of the plan, or those that others made."""
+    features, device = group.codebook.features, group.plan.device
+    if features is None:
+        others = ExternalLabels(group.codebook_dir, group.codebook, group.sample_rate_hz)
+        for chunk, waveforms in chunks:
+            pairs = zip(chunk.keys, waveforms, strict=True)
+            yield chunk, [others.of(key, len(waveform)).view(np.int16) for key, waveform in pairs]
+        return
+    function = frame_function(features, group.teacher_dir, device, group.sample_rate_hz)
+    yield from extract_batched(chunks, function.then(read_assign(group.codebook_dir, device)), group.plan)
 
 
 @dataclass(frozen=True)
@@ -121,14 +134,15 @@ class _Chunk:
 
 
 def _read_chunks(
-    parts: Sequence[LabelPart], ordered_map: OrderedMap, plan: ExtractionPlan
+    parts: Sequence[LabelPart], ordered_map: OrderedMap, group: ShardGroup
 ) -> Iterator[tuple[_Chunk, list[Floats]]]:
     """The utterances of these shards in chunks, with their waveforms. An empty chunk ends each shard."""
     # Only one shard is hashed ahead: when its members are read, the bytes are still in the page cache.
     checked = ordered_map(_check_sha256, parts, depth=1)
-    utterances = ordered_map(_decode, _read_members(checked))
+    decode = partial(_decode, sample_rate_hz=group.sample_rate_hz)
+    utterances = ordered_map(decode, _read_members(checked))
     for part in parts:
-        for chunk in cut_chunks(_take_shard(utterances), _num_samples, plan):
+        for chunk in cut_chunks(_take_shard(utterances), _num_samples, group.plan):
             keys, phones = tuple(item.key for item in chunk), tuple(item.phones for item in chunk)
             languages = tuple(item.language or UNKNOWN_LANGUAGE for item in chunk)
             yield _Chunk(part, keys, phones, languages, is_last=False), [item.waveform for item in chunk]
@@ -155,8 +169,8 @@ def _read_members(parts: Iterable[LabelPart]) -> Iterator[TarSample | None]:
         yield None
 
 
-def _decode(item: TarSample | None) -> Utterance | None:
-    return None if item is None else decode_sample(item)
+def _decode(item: TarSample | None, sample_rate_hz: int) -> Utterance | None:
+    return None if item is None else decode_sample(item, sample_rate_hz)
 
 
 def _take_shard(utterances: Iterator[Utterance | None]) -> Iterator[Utterance]:
@@ -177,24 +191,30 @@ class _PendingLabels:
 
     keys: list[str] = field(default_factory=list)
     labels: list[Labels] = field(default_factory=list)
-    tables: dict[str, list[JointCounts]] = field(default_factory=dict)  # by language
+    tables: dict[str, list[JointCounts]] = field(default_factory=dict)  # by language; of one stream
+    codes: dict[str, list[pa.Table]] = field(default_factory=dict)  # by language; of several streams
 
     def add(self, chunk: _Chunk, rows: Sequence[npt.NDArray[np.int16]]) -> None:
-        """Add a chunk: the labels of each utterance, (F,), uint16 stored as int16."""
+        """Add a chunk: the labels of each utterance, (F,) or (F, C), uint16 stored as int16."""
         header = chunk.part.header
         for key, phones, language, row in zip(chunk.keys, chunk.phones, chunk.languages, rows, strict=True):
             labels = row.view(np.uint16)
             refuse_unassigned(labels, key)
             self.keys.append(key)
             self.labels.append(labels)
-            if phones:
-                at_frames = labels[:: header.label_rate_hz // FRAME_RATE_HZ]
+            at_frames = labels[:: header.label_rate_hz // FRAME_RATE_HZ]
+            if phones and header.num_streams == 1:
                 self.tables.setdefault(language, []).append(joint_counts(phones, at_frames, header.num_clusters))
+            elif phones:
+                self.codes.setdefault(language, []).append(count_codes(phones, at_frames, header.num_clusters))
 
     def write(self, part: LabelPart) -> None:
         """Write the table first: a label file that exists has its table."""
         if self.tables:
             write_counts(part.counts, {name: merge_counts(tables) for name, tables in self.tables.items()})
+            note_whole(part.counts)
+        elif self.codes:
+            write_code_counts(part.counts, self.codes)
             note_whole(part.counts)
         else:
             part.counts.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.labels.quotas import Integers
 from wavlm.labels.turns import Codes
 from wavlm.shards import find_copies_of_valid, stream_columns, take_rows
-from wavlm.specs import UNKNOWN_LANGUAGE, Group
+from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE, Group
 from wavlm.specs.shapes import num_labels
 from wavlm.storage.arrow import find_text, to_numbers
 from wavlm.storage.parquet import lean_memory
@@ -138,7 +138,13 @@ class _Sums:
 
 
 def read_pools(
-    shards_dirs: Sequence[Path], names: Sequence[str], split: str, rate_hz: int, *, languages: bool = False
+    shards_dirs: Sequence[Path],
+    names: Sequence[str],
+    split: str,
+    rate_hz: int,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    *,
+    languages: bool = False,
 ) -> Pools:
     """The utterances of a split; of train without copies of valid. names: of the corpora.
 
@@ -151,7 +157,8 @@ def read_pools(
         pools: list[Pool] = []
         for number, (shards_dir, name) in enumerate(zip(shards_dirs, names, strict=True)):
             left_out = copies[number] if copies else None
-            pools += _read_folder(shards_dir, number, name, split, rate_hz, left_out, known if languages else None)
+            rates = rate_hz, sample_rate_hz
+            pools += _read_folder(shards_dir, number, name, split, rates, left_out, known if languages else None)
     return Pools(tuple(shards_dirs), tuple(pools), sum(int(mask.sum()) for mask in copies))
 
 
@@ -174,7 +181,7 @@ def _read_folder(  # noqa: PLR0913, PLR0917  all that a pool is told
     number: int,
     name: str,
     split: str,
-    rate_hz: int,
+    rates_hz: tuple[int, int],  # of frames, and of samples
     left_out: Mask | None,
     known: dict[str, int] | None,
 ) -> Iterator[Pool]:
@@ -194,7 +201,7 @@ def _read_folder(  # noqa: PLR0913, PLR0917  all that a pool is told
             total = sums.setdefault(language, _Sums())
             total.utterances += len(chosen)
             total.samples += int(chosen.sum())
-            total.frames += int(num_labels(chosen, rate_hz).sum())
+            total.frames += int(num_labels(chosen, *rates_hz).sum())
         masks.append(mask)
         if known is not None:
             codes.append(code)

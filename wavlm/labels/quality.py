@@ -21,6 +21,7 @@ from wavlm.specs.shapes import WINDOW_SAMPLES
 
 Phone = tuple[float, float, str]  # start_s, end_s, name
 
+# In units of 16 kHz: frames have the same times at every rate.
 _FIRST_CENTRE_SAMPLES = WINDOW_SAMPLES // 2  # 200
 
 
@@ -58,15 +59,20 @@ def label_quality(pairs: Iterable[tuple[Sequence[Phone], Labels]], num_clusters:
 
 def joint_counts(phones: Sequence[Phone], labels: Labels, num_clusters: int) -> JointCounts:
     """Count one utterance. `labels` are at 50 Hz, (F,). Frames outside any phone are left out."""
+    names, numbers = phones_of_frames(phones, len(labels))
+    inside = numbers >= 0
+    cells = numbers[inside] * num_clusters + labels[inside].astype(np.int64)
+    counts = np.bincount(cells, minlength=len(names) * num_clusters)
+    return JointCounts(names, counts.reshape(len(names), num_clusters).astype(np.int64))
+
+
+def phones_of_frames(phones: Sequence[Phone], num_frames: int) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+    """The names of phones, and the number of the phone of each frame at 50 Hz, (F,): -1 outside of any."""
     names = tuple(sorted({name for _, _, name in phones}))
     row = {name: number for number, name in enumerate(names)}
     ordered = sorted(phones)
-    numbers = np.array([row[name] for _, _, name in ordered], np.int64)
-    interval = _interval_of_frames(ordered, len(labels))  # (F,), -1 outside
-    inside = interval >= 0
-    cells = numbers[interval[inside]] * num_clusters + labels[inside].astype(np.int64)
-    counts = np.bincount(cells, minlength=len(names) * num_clusters)
-    return JointCounts(names, counts.reshape(len(names), num_clusters).astype(np.int64))
+    numbers = np.array([*(row[name] for _, _, name in ordered), -1], np.int64)
+    return names, numbers[_interval_of_frames(ordered, num_frames)]  # place -1 is the last
 
 
 def merge_counts(parts: Iterable[JointCounts]) -> JointCounts:

@@ -5,7 +5,7 @@ copies these few bytes and gives a `Batch`: the float32 waveforms and the mask a
 
 A batch is one micro-batch. All its crops have the same length, so nothing is padded.
 
-Legend: B utterances, N samples, F frames.
+Legend: B utterances, N samples, F frames. Labels of C > 1 streams have an axis more: (B, F, C).
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ class Batch:
     after: SamplerState  # after the update that this micro-batch belongs to; a checkpoint stores it
     mixing: MixingCounts  # what mixing and effects did to these utterances
     heard: tuple[int, ...] = ()  # frames of each of `Groups.names` in all micro-batches of this update
+    sample_rate_hz: int = SAMPLE_RATE_HZ
 
     @property
     def seconds(self) -> float:
         """Seconds of audio, summed over the utterances."""
-        return self.waveforms.numel() / SAMPLE_RATE_HZ
+        return self.waveforms.numel() / self.sample_rate_hz
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,12 @@ class PackedBatch:
     after: SamplerState  # after the update that this micro-batch belongs to
     mixing: MixingCounts  # what mixing and effects did to these utterances
     heard: tuple[int, ...] = ()  # frames of each of `Groups.names` in all micro-batches of this update
+    sample_rate_hz: int = SAMPLE_RATE_HZ
 
     @property
     def seconds(self) -> float:
         """Seconds of audio, summed over the utterances."""
-        return self.audio.pcm.numel() / SAMPLE_RATE_HZ
+        return self.audio.pcm.numel() / self.sample_rate_hz
 
     def pin_memory(self) -> PackedBatch:
         """A copy in pinned memory, from which a CUDA device can copy asynchronously."""
@@ -76,7 +78,16 @@ class PackedBatch:
         labels = self.labels.to(device, non_blocking=True)
         mask = self.spans.masks(device)
         return Batch(
-            waveforms, labels, mask, int(mask.sum()), self.keys, self.position, self.after, self.mixing, self.heard
+            waveforms=waveforms,
+            labels=labels,
+            mask=mask,
+            num_masked=int(mask.sum()),
+            keys=self.keys,
+            position=self.position,
+            after=self.after,
+            mixing=self.mixing,
+            heard=self.heard,
+            sample_rate_hz=self.sample_rate_hz,
         )
 
 
@@ -86,6 +97,7 @@ def pack(
     position: SamplerState,
     after: SamplerState,
     heard: tuple[int, ...] = (),
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> PackedBatch:
     """The batch of these arrays; their samples are not copied."""
     return PackedBatch(
@@ -99,4 +111,5 @@ def pack(
         after=after,
         mixing=arrays.mixing,
         heard=heard,
+        sample_rate_hz=sample_rate_hz,
     )

@@ -84,7 +84,7 @@ def loader(
     rank_share(first.micro_batches, rank, world)  # raises now, and not at the first batch
     planned, plan_for_workers = tee(_plan(samples, chain((first,), updates), rank, world))
     made = make_in_order(samples, (item.drawn for item in plan_for_workers), job.runtime.loaders)
-    return _deliver(planned, made, job.train.mask)
+    return _deliver(planned, made, job.train.mask, samples.utterances.sample_rate_hz)
 
 
 def _stage(sampler: BucketedSampler, updates: Iterator[Update], make_stager: Callable[[], Stager]) -> Iterator[Update]:
@@ -125,7 +125,9 @@ def _plan(samples: TrainingSamples, updates: Iterator[Update], rank: int, world:
         yield from map(_Planned, samples.draw(micro_batches), afters, heard)
 
 
-def _deliver(planned: Iterator[_Planned], made: Iterator[MicroBatchArrays], mask: MaskSpec) -> Iterator[PackedBatch]:
+def _deliver(
+    planned: Iterator[_Planned], made: Iterator[MicroBatchArrays], mask: MaskSpec, sample_rate_hz: int
+) -> Iterator[PackedBatch]:
     """Batches of the arrays. Each is compared with the plan, so that no lost utterance goes unnoticed."""
     epoch, num_utterances = None, 0
     for item, arrays in zip(planned, made, strict=True):
@@ -136,7 +138,7 @@ def _deliver(planned: Iterator[_Planned], made: Iterator[MicroBatchArrays], mask
             num_utterances = 0
         epoch = position.epoch
         num_utterances += len(arrays.keys)
-        yield pack(arrays, mask, position, item.after, item.heard)
+        yield pack(arrays, mask, position, item.after, item.heard, sample_rate_hz)
 
 
 def _check_delivered(item: _Planned, arrays: MicroBatchArrays) -> None:

@@ -50,7 +50,7 @@ class Spans:
         possible_starts = num_frames - spec.length
         max_spans = max(spec.min_spans, int(_mean_spans(spec, num_frames)) + 1)
         num_starts = max(possible_starts, max_spans + 1)
-        numbers = _draw_numbers(self.seeds, 1 + num_starts + (num_frames if spec.equalise else 0), device)
+        numbers = draw_numbers(self.seeds, 1 + num_starts + (num_frames if spec.equalise else 0), device)
         first, priorities, frame_priorities = numbers.tensor_split((1, 1 + num_starts), dim=1)
         num_spans = _draw_num_spans(first, spec, num_frames)
         if possible_starts <= max_spans:
@@ -109,7 +109,7 @@ def _equalise(masks: Tensor, priorities: Tensor) -> Tensor:
     return masks & _select_smallest(of_masked, fewest)[:, :-1]
 
 
-def _draw_numbers(seeds: StreamSeeds, count: int, device: torch.device) -> Tensor:
+def draw_numbers(seeds: StreamSeeds, count: int, device: torch.device) -> Tensor:
     """The first `count` random numbers of each seed (B,), times 2**53: (B, count) int64.
 
     These are the numbers of `rng.uniforms`, computed with SplitMix64 in signed integers, because torch has no

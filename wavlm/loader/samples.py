@@ -27,6 +27,7 @@ from wavlm.mixing.effects import apply_effects, require_packages
 from wavlm.mixing.mix import NUM_DRAWS, Change, mix
 from wavlm.rng import Numbers, StreamSeeds, advance, rng_for, stream_seeds, uniforms
 from wavlm.shards.flac import PCM16_SCALE, Pcm16
+from wavlm.shards.listing import read_sample_rate
 from wavlm.specs import SAMPLE_RATE_HZ, EffectName, MixSpec
 from wavlm.specs.shapes import FRAME_RATE_HZ, find_frames_mismatch, num_labels, samples_of
 
@@ -77,13 +78,14 @@ class TrainingSamples:
 
     def __init__(self, job: TrainJob, *, check: bool = True) -> None:
         """check: as of `LabelledUtterances`."""
-        _check_network(job)
+        rate_hz = read_sample_rate(*(item.shards for item in job.data), *job.noise, *job.rooms)
+        _check_network(job, rate_hz)
         require_packages(job.mix.effects if job.mix else ())
         self._train = job.train
         self._mix = job.mix
         cache = cache_of(job)
-        self._noise = AudioPool(job.noise, "train", cache, check=check) if job.noise else None
-        self._rirs = AudioPool(job.rooms, "train", cache, check=check) if job.rooms else None
+        self._noise = AudioPool(job.noise, "train", cache, rate_hz, check=check) if job.noise else None
+        self._rirs = AudioPool(job.rooms, "train", cache, rate_hz, check=check) if job.rooms else None
         self.utterances = LabelledUtterances(job.data, "train", cache, check=check)
 
     def sampler(self) -> BucketedSampler:
@@ -137,7 +139,7 @@ class TrainingSamples:
         """The first frame of a crop of each utterance, uniform, from random numbers in [0, 1) (U,)."""
         lengths = self.utterances.num_samples[np.concatenate([g.utterances for g in micro_batches])]
         crops = np.repeat([g.num_frames for g in micro_batches], [len(g.utterances) for g in micro_batches])
-        spare = num_labels(lengths, FRAME_RATE_HZ) - crops
+        spare = num_labels(lengths, FRAME_RATE_HZ, self.utterances.sample_rate_hz) - crops
         firsts: list[int] = (numbers * (spare + 1)).astype(np.int64).tolist()
         return firsts
 
@@ -156,7 +158,7 @@ class TrainingSamples:
             before = _apply_change(pcm[row], changes.get(row))
             rng = rng_for(self._train.seed, "effects", epoch, drawn.streams[row])
             draw_rir = self._rirs.draw if self._rirs else None
-            after = apply_effects(before, spec.effects, rng, draw_rir)
+            after = apply_effects(before, spec.effects, rng, draw_rir, self.utterances.sample_rate_hz)
             if after.applied:
                 changes[row] = Change(row, 0, require_finite(after.waveform, key))
                 applied += dict.fromkeys(after.applied)  # an effect that a mix lists twice counts once
@@ -194,7 +196,10 @@ def _apply_change(pcm: Pcm16, change: Change[Waveforms] | None) -> Waveforms:
     return waveform
 
 
-def _check_network(job: TrainJob) -> None:
-    """Raise ValueError unless the network has frames of 400 samples every 320: the labels belong to such frames."""
-    if mismatch := find_frames_mismatch(job.network.conv_layers):
-        raise ValueError(f"{mismatch}; at network.conv_layers; take kernels and strides that make 50 frames per second")
+def _check_network(job: TrainJob, sample_rate_hz: int) -> None:
+    """Raise ValueError unless the network has frames of 25 ms every 20 ms: the labels belong to such frames."""
+    if mismatch := find_frames_mismatch(job.network.conv_layers, sample_rate_hz):
+        raise ValueError(
+            f"{mismatch}; at network.conv_layers; take kernels and strides that make 50 frames per "
+            f"second of {sample_rate_hz} Hz"
+        )

@@ -5,6 +5,7 @@ Legend: B utterances, N samples, F frames, U utterances of a split.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,11 +25,12 @@ from wavlm.loader.index import open_index
 from wavlm.loader.staging import StagedWindows, TarSegment
 from wavlm.loader.windows import Windows, cut_shards
 from wavlm.mixing.audio_pool import Split
-from wavlm.shards import Reader
+from wavlm.shards import Reader, listing_path
 from wavlm.shards.flac import Pcm16, decode_flac_into
+from wavlm.shards.listing import read_sample_rate
 from wavlm.shards.reader import most_open_files
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, TrainSpec
-from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels, samples_of
+from wavlm.specs import SAMPLE_RATE_HZ, TrainSpec
+from wavlm.specs.shapes import FRAME_RATE_HZ, hop_samples, num_labels, samples_of
 from wavlm.storage.columns import ColumnWriter, open_columns
 
 Labels = npt.NDArray[np.uint16]
@@ -55,8 +57,11 @@ class LabelledUtterances:
     def __init__(self, data: Sequence[LabelledShards], split: Split, cache: Path, *, check: bool = True) -> None:
         self._folders = [item.shards for item in data]
         most_open = most_open_files(len(data))
-        self._readers = [Reader(folder, most_open) for folder in self._folders]
-        self._labels = open_flat_labels([item.labels for item in data], self._folders, cache, check=check)
+        self.sample_rate_hz = read_sample_rate(*self._folders)
+        self._hop = hop_samples(self.sample_rate_hz)
+        self._readers = [Reader(folder, most_open, self.sample_rate_hz) for folder in self._folders]
+        labels = [item.labels for item in data if item.labels is not None]
+        self._labels = open_flat_labels(labels, self._folders, cache, check=check) if labels else None
         self._index = index = open_index(self._folders, split, cache, check=check)
         self._check, self.cache = check, cache
         self._staged: StagedWindows | None = None
@@ -92,8 +97,8 @@ class LabelledUtterances:
         locations = zip(pcm, corpora, of_shards, offsets, sizes, first_frames, strict=True)
         for row, (crop, corpus, shard, offset, size, first) in enumerate(locations):
             try:
-                if not self._fill_staged(crop, int(numbers[row]), (offset, size), first * HOP_SAMPLES):
-                    self._readers[corpus].fill_at(crop, shard, offset, size, first * HOP_SAMPLES)
+                if not self._fill_staged(crop, int(numbers[row]), (offset, size), first * self._hop):
+                    self._readers[corpus].fill_at(crop, shard, offset, size, first * self._hop)
             except (BadDataError, ValueError) as error:
                 code = error.code if isinstance(error, BadDataError) else "UNREADABLE"
                 text = str(error).removeprefix(f"{code}: ")
@@ -108,15 +113,21 @@ class LabelledUtterances:
         if blob is None:
             return False
         try:
-            decode_flac_into(blob, start, crop)
+            decode_flac_into(blob, start, crop, self.sample_rate_hz)
         except AudioError:  # of the copy, or of the tar itself, which the store's reader then names
             return False
         return True
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
-        """Labels (B, F) of each of these utterances, from its first frame on."""
+        """Labels (B, F) of each of these utterances, from its first frame on; of C > 1 streams (B, F, C).
+
+        They are all 0 if the data have none.
+        """
+        if self._labels is None:
+            return np.zeros((len(numbers), frames), np.uint16)
         corpora, rows = (self._index.columns[name][numbers].tolist() for name in ("corpus", "row"))
-        labels = np.empty((len(numbers), frames), np.uint16)
+        streams = (self._labels.num_streams,) if self._labels.num_streams > 1 else ()
+        labels = np.empty((len(numbers), frames, *streams), np.uint16)
         locations = zip(corpora, rows, first_frames, strict=True)
         for number, (corpus, row, first) in enumerate(locations):
             labels[number] = self._labels.of(corpus, row)[first : first + frames]
@@ -124,10 +135,12 @@ class LabelledUtterances:
 
     def frames_of_crops(self, train: TrainSpec) -> Array:
         """Frames (U,) of the longest crop of each utterance, in a column that is shared as the others are."""
-        longest = _longest_crop(train)
+        longest = _longest_crop(train, self.sample_rate_hz)
         folder = self._index.columns.folder
         name = folder.with_name(f"{folder.name}-frames-{longest}")
-        return open_columns(name, partial(_write_frames, self.num_samples, train), check=self._check)["frames"]
+        return open_columns(
+            name, partial(_write_frames, self.num_samples, train, self.sample_rate_hz), check=self._check
+        )["frames"]
 
     def read_staged(self, folder: Path) -> None:
         """Read what a `Stager` has copied to this folder from there; else, of what is in a mirror, parts of tars."""
@@ -177,7 +190,9 @@ class LabelledUtterances:
 
     @property
     def footers(self) -> tuple[bytes, ...]:
-        """For each corpus a digest of its files of labels."""
+        """For each corpus a digest of its files of labels; without labels of its listing of shards."""
+        if self._labels is None:
+            return tuple(hashlib.sha256(listing_path(folder).read_bytes()).digest() for folder in self._folders)
         return self._labels.footers
 
     @property
@@ -188,6 +203,9 @@ class LabelledUtterances:
 
 class UtteranceSource(Protocol):
     """Utterances by number, whose crops and labels can be read."""
+
+    @property
+    def sample_rate_hz(self) -> int: ...
 
     def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
         """Fill `pcm` (B, N) with the crops of these utterances that begin at these frames."""
@@ -200,25 +218,31 @@ class UtteranceSource(Protocol):
 
 def read_crops(source: UtteranceSource, micro_batch: MicroBatch, firsts: Sequence[int]) -> tuple[Pcm16, Labels]:
     """Samples (B, N) and labels (B, F) of the crops of a micro-batch that begin at these frames."""
-    pcm = np.empty((len(micro_batch.utterances), samples_of(micro_batch.num_frames)), np.int16)
+    num_samples = samples_of(micro_batch.num_frames, source.sample_rate_hz)
+    pcm = np.empty((len(micro_batch.utterances), num_samples), np.int16)
     source.fill(pcm, micro_batch.utterances, firsts)
     return pcm, source.labels(micro_batch.utterances, firsts, micro_batch.num_frames)
 
 
-def frames_of_crops(utterance_samples: Array, train: TrainSpec) -> Integers:
+def frames_of_crops(utterance_samples: Array, train: TrainSpec, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Integers:
     """Frames (U,) of the longest crop of each utterance, from the utterances' samples (U,)."""
-    return num_labels(np.minimum(utterance_samples, _longest_crop(train)), FRAME_RATE_HZ)
+    return num_labels(
+        np.minimum(utterance_samples, _longest_crop(train, sample_rate_hz)), FRAME_RATE_HZ, sample_rate_hz
+    )
 
 
-def _longest_crop(train: TrainSpec) -> int:
+def _longest_crop(train: TrainSpec, sample_rate_hz: int) -> int:
     """Samples of the longest crop."""
-    return int(min(train.max_crop_seconds, train.group_seconds) * SAMPLE_RATE_HZ)
+    return int(min(train.max_crop_seconds, train.group_seconds) * sample_rate_hz)
 
 
-def _write_frames(utterance_samples: Array, train: TrainSpec, writer: ColumnWriter) -> dict[str, JsonValue]:
-    dtype = "<u2" if frames_of_crops(np.array([_longest_crop(train)]), train)[0] <= MOST_IN_16_BITS else "<u4"
+def _write_frames(
+    utterance_samples: Array, train: TrainSpec, sample_rate_hz: int, writer: ColumnWriter
+) -> dict[str, JsonValue]:
+    longest = np.array([_longest_crop(train, sample_rate_hz)])
+    dtype = "<u2" if frames_of_crops(longest, train, sample_rate_hz)[0] <= MOST_IN_16_BITS else "<u4"
     writer.append("frames", np.empty(0, dtype), dtype)
     for begin in range(0, len(utterance_samples), WRITTEN_TOGETHER):
         part = utterance_samples[begin : begin + WRITTEN_TOGETHER]
-        writer.append("frames", frames_of_crops(part, train), dtype)
+        writer.append("frames", frames_of_crops(part, train, sample_rate_hz), dtype)
     return {}

@@ -26,8 +26,8 @@ from wavlm.mixing.truth import Truth, read_truth
 from wavlm.rng import stream_seeds
 from wavlm.shards import Reader
 from wavlm.shards.flac import Pcm16
-from wavlm.specs import HOP_SAMPLES
-from wavlm.specs.shapes import num_frames, samples_of
+from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs.shapes import FRAME_RATE_HZ, hop_samples, num_labels, samples_of
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ class MixedUtterances:
     """The fixed mixtures whose primary utterances are among the clean utterances, with the labels of these."""
 
     def __init__(self, mixtures_dir: Path, clean: LabelledUtterances) -> None:
-        self._reader, self._clean = Reader(mixtures_dir), clean
+        self._clean, self.sample_rate_hz = clean, clean.sample_rate_hz
+        self._reader = Reader(mixtures_dir, sample_rate_hz=self.sample_rate_hz)
         index = self._reader.index
         truth = {item.key: item for item in read_truth(mixtures_dir)}
         if strange := sorted(set(index.keys) ^ set(truth)):
@@ -65,7 +66,7 @@ class MixedUtterances:
 
         Raises BadDataError if nothing that was added would be in a crop.
         """
-        return [_find_first_frame(self._truth[number], frames) for number in numbers]
+        return [_find_first_frame(self._truth[number], frames, self.sample_rate_hz) for number in numbers]
 
     def count(self, numbers: Integers) -> MixingCounts:
         """What was done to these mixtures."""
@@ -76,7 +77,7 @@ class MixedUtterances:
     def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
         """Fill `pcm` (B, N) with the crops of these mixtures that begin at these frames."""
         for crop, number, first in zip(pcm, numbers, first_frames, strict=True):
-            self._reader.fill(crop, self._rows[number], first * HOP_SAMPLES)
+            self._reader.fill(crop, self._rows[number], first * hop_samples(self.sample_rate_hz))
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
         """Labels (B, F) of the primary utterance of each of these mixtures, from its first frame on."""
@@ -91,14 +92,15 @@ def _find_numbers(sha256s: npt.NDArray[np.void], wanted: Collection[str]) -> dic
     return {bytes(sha256s[number]).hex(): number for number in np.flatnonzero(is_wanted).tolist()}
 
 
-def _find_first_frame(item: Truth, frames: int) -> int:
+def _find_first_frame(item: Truth, frames: int, sample_rate_hz: int = SAMPLE_RATE_HZ) -> int:
     """The first frame of the crop of a mixture; see MixedUtterances.first_frames."""
-    samples, loudest = samples_of(frames), item.loudest_samples
+    samples, loudest = samples_of(frames, sample_rate_hz), item.loudest_samples
+    hop = hop_samples(sample_rate_hz)
     middle = (item.start_samples + item.end_samples) // 2
     centre = min(max(middle, loudest - samples // 4), loudest + samples // 4)
-    last = num_frames(item.num_samples) - frames
-    first = min(max(0, round((centre - samples / 2) / HOP_SAMPLES)), last)
-    begin = first * HOP_SAMPLES
+    last = int(num_labels(item.num_samples, FRAME_RATE_HZ, sample_rate_hz)) - frames
+    first = min(max(0, round((centre - samples / 2) / hop)), last)
+    begin = first * hop
     is_inside = begin <= loudest < begin + samples
     if not is_inside or not item.scale or item.end_samples <= item.start_samples:
         raise BadDataError(
@@ -119,6 +121,7 @@ class ValidationSamples:
         """clean: the utterances of held-out speech, if they are open already."""
         self._train = job.train
         clean = clean or open_held_out(job)
+        self.sample_rate_hz = clean.sample_rate_hz
         self._source: LabelledUtterances | MixedUtterances | None = clean
         if subset == "mixed":
             self._source = MixedUtterances(job.mixtures, clean) if job.mixtures else None
@@ -130,7 +133,7 @@ class ValidationSamples:
         """
         if self._source is None:
             return ()
-        frames = frames_of_crops(self._source.num_samples, self._train)
+        frames = frames_of_crops(self._source.num_samples, self._train, self._source.sample_rate_hz)
         is_whole = corpus is None and not languages
         if is_whole or not isinstance(self._source, LabelledUtterances):
             return fixed_micro_batches(frames, self._train)
@@ -178,6 +181,7 @@ def make_validation(
     def batches(corpus: int | None = None, languages: Collection[str] = ()) -> Iterator[PackedBatch]:
         for micro_batch in samples.micro_batches(corpus, languages)[rank::world]:
             arrays = samples.make(micro_batch)
-            yield pack(arrays, job.train.mask, micro_batch.position, micro_batch.position)
+            at = micro_batch.position
+            yield pack(arrays, job.train.mask, at, at, sample_rate_hz=samples.sample_rate_hz)
 
     return batches

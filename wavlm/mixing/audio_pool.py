@@ -20,6 +20,7 @@ from pydantic import JsonValue
 from wavlm.errors import BadDataError
 from wavlm.shards import Reader, listing_path, stream_columns
 from wavlm.shards.index import index_path
+from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.storage.arrow import bytes_of_texts, ends_of_texts, find_text, from_mask, to_numbers
 from wavlm.storage.columns import ColumnWriter, Texts, open_columns
 from wavlm.storage.seals import sha256_as_sealed
@@ -46,13 +47,20 @@ class AudioPool:
     """The recordings of one split of some shards folders; of a folder without that split, all its recordings.
 
     cache: where the columns are kept, for all processes of a machine; None: nowhere. check: as
-    `wavlm.storage.columns.open_columns`. Raises BadDataError if there is no recording at all.
+    `wavlm.storage.columns.open_columns`. sample_rate_hz: of what they are added to; recordings of another are refused.
+    Raises BadDataError if there is no recording at all.
     """
 
     def __init__(
-        self, shards_dirs: Sequence[Path], split: Split, cache: Path | None = None, *, check: bool = True
+        self,
+        shards_dirs: Sequence[Path],
+        split: Split,
+        cache: Path | None = None,
+        sample_rate_hz: int = SAMPLE_RATE_HZ,
+        *,
+        check: bool = True,
     ) -> None:
-        self._readers = [Reader(folder) for folder in shards_dirs]
+        self._readers = [Reader(folder, sample_rate_hz=sample_rate_hz) for folder in shards_dirs]
         name, build = f"pool-{split}-{_name(shards_dirs, split)}", partial(_build, shards_dirs, split)
         if cache is None:
             with TemporaryDirectory(prefix="wavlm-pool-") as place:  # what is mapped stays, without a name

@@ -34,10 +34,11 @@ from wavlm.mixing.truth import Truth, write_truth
 from wavlm.rng import rng_for
 from wavlm.shards import Piece, Reader, Utterance, read_columns
 from wavlm.shards.contents import write_contents
+from wavlm.shards.listing import read_sample_rate
 from wavlm.shards.part import write_tar
 from wavlm.shards.record import describe_part, to_table
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, EffectSpec, MixSpec, MixturesSpec
-from wavlm.specs.shapes import num_frames, samples_of
+from wavlm.specs import EffectSpec, MixSpec, MixturesSpec
+from wavlm.specs.shapes import FRAME_RATE_HZ, hop_samples, num_labels, samples_of
 from wavlm.storage.files import atomic_path, sha256_of
 
 Waveform = npt.NDArray[np.float32]
@@ -59,12 +60,14 @@ class _Primary:
     place: tuple[str, int, int]  # shard, byte offset and size
     num_samples: int
     num_frames: int  # of its longest crop
+    sample_rate_hz: int
 
     @classmethod
-    def of(cls, reader: Reader, row: Mapping[str, Any], longest_samples: int) -> _Primary:
+    def of(cls, reader: Reader, row: Mapping[str, Any], longest_samples: int, sample_rate_hz: int) -> _Primary:
         """row: its columns in the index."""
-        place, frames = (row["shard"], row["offset"], row["size"]), num_frames(min(row["samples"], longest_samples))
-        return cls(reader, row["key"], row["speaker"], row["sha256"], place, row["samples"], frames)
+        place = row["shard"], row["offset"], row["size"]
+        frames = int(num_labels(min(row["samples"], longest_samples), FRAME_RATE_HZ, sample_rate_hz))
+        return cls(reader, row["key"], row["speaker"], row["sha256"], place, row["samples"], frames, sample_rate_hz)
 
     def read(self, start: int, stop: int) -> Waveform:
         """Some of its samples."""
@@ -88,6 +91,7 @@ class _Mixer:
     mix: HeardMixer
     effects: tuple[EffectSpec, ...]
     draw_rir: DrawRir | None
+    sample_rate_hz: int
 
     def __call__(self, waveforms: Waveform, keys: Sequence[str], numbers: range) -> list[tuple[HeardMix, Affected]]:
         """Each row of `waveforms` (B, N) after mixing, and then after effects."""
@@ -95,7 +99,8 @@ class _Mixer:
         return [(item, self._apply_effects(item.waveform, key)) for item, key in zip(mixed, keys, strict=True)]
 
     def _apply_effects(self, waveform: Waveform, key: str) -> Affected:
-        return apply_effects(waveform, self.effects, rng_for(self.seed, "effects", 0, key), self.draw_rir)
+        rng = rng_for(self.seed, "effects", 0, key)
+        return apply_effects(waveform, self.effects, rng, self.draw_rir, self.sample_rate_hz)
 
 
 def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
@@ -113,37 +118,38 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
     mixed into an utterance cannot be heard.
     """
     require_packages(mix.effects)
-    primaries = _choose_primaries(spec, speech_dirs)
-    noise = AudioPool(noise_dirs, "valid") if noise_dirs else None
-    draw_rir = AudioPool(rir_dirs, "valid").draw if rir_dirs else None
-    mixer = _Mixer(spec.seed, HeardMixer(mix, spec.seed, noise), mix.effects, draw_rir)
+    rate_hz = read_sample_rate(*speech_dirs, *noise_dirs, *rir_dirs)
+    primaries = _choose_primaries(spec, speech_dirs, rate_hz)
+    noise = AudioPool(noise_dirs, "valid", sample_rate_hz=rate_hz) if noise_dirs else None
+    draw_rir = AudioPool(rir_dirs, "valid", sample_rate_hz=rate_hz).draw if rir_dirs else None
+    mixer = _Mixer(spec.seed, HeardMixer(mix, spec.seed, noise, rate_hz), mix.effects, draw_rir, rate_hz)
     listening_numbers = _choose_listening(len(primaries))
     truth: list[Truth] = []
 
     def utterances() -> Iterator[Utterance]:
         for mixture in _mix_primaries(primaries, spec.seed, mixer):
             if not truth:
-                for pair in effect_pairs(mixture.clean, mix.effects, spec.seed, draw_rir):
-                    write_pair(out / "listen", f"effect-{pair.name}", pair.clean, pair.affected)
+                for pair in effect_pairs(mixture.clean, mix.effects, spec.seed, draw_rir, rate_hz):
+                    write_pair(out / "listen", f"effect-{pair.name}", pair.clean, pair.affected, rate_hz)
             if len(truth) in listening_numbers:
-                write_pair(out / "listen", mixture.truth.key, mixture.clean, mixture.mixed)
+                write_pair(out / "listen", mixture.truth.key, mixture.clean, mixture.mixed, rate_hz)
             truth.append(mixture.truth)
             progress(len(truth), len(primaries))
-            yield _make_utterance(mixture)
+            yield _make_utterance(mixture, rate_hz)
 
     with atomic_path(out / f"{STEM}.tar") as tar:
-        packed = write_tar(tar, utterances())
+        packed = write_tar(tar, utterances(), sample_rate_hz=rate_hz)
         sha256, size_bytes = sha256_of(tar), tar.stat().st_size
     record = replace(describe_part(STEM, packed), sha256=sha256, size_bytes=size_bytes)
-    write_contents(out, [(record, to_table(packed))])
-    write_truth(out, truth)
+    write_contents(out, [(record, to_table(packed))], rate_hz)
+    write_truth(out, truth, rate_hz)
     write_readme(out / "listen")
-    return _facts(truth, mix, len(listening_numbers))
+    return _facts(truth, mix, len(listening_numbers), rate_hz)
 
 
-def _choose_primaries(spec: MixturesSpec, speech_dirs: Sequence[Path]) -> list[_Primary]:
+def _choose_primaries(spec: MixturesSpec, speech_dirs: Sequence[Path], sample_rate_hz: int) -> list[_Primary]:
     """A random choice of the valid split, longest first."""
-    longest_samples = int(spec.max_seconds * SAMPLE_RATE_HZ)
+    longest_samples = int(spec.max_seconds * sample_rate_hz)
     tables = [read_columns(folder, PRIMARY_COLUMNS, "valid") for folder in speech_dirs]
     ends = np.cumsum([len(table) for table in tables])
     count = int(ends[-1]) if len(ends) else 0
@@ -155,11 +161,11 @@ def _choose_primaries(spec: MixturesSpec, speech_dirs: Sequence[Path]) -> list[_
             "raise valid_fraction in a corpus",
         )
     order = rng_for(spec.seed, "mixtures").permutation(count)[: max(2, spec.num_utterances)]
-    readers, chosen = [Reader(folder) for folder in speech_dirs], []
+    readers, chosen = [Reader(folder, sample_rate_hz=sample_rate_hz) for folder in speech_dirs], []
     for number in sorted(order.tolist()):
         folder = int(np.searchsorted(ends, number, side="right"))
         (row,) = tables[folder].slice(number - int(ends[folder]) + len(tables[folder]), 1).to_pylist()
-        chosen.append(_Primary.of(readers[folder], row, longest_samples))
+        chosen.append(_Primary.of(readers[folder], row, longest_samples, sample_rate_hz))
     return sorted(chosen, key=lambda primary: -primary.num_frames)
 
 
@@ -185,10 +191,11 @@ def _mix_micro_batch(primaries: Sequence[_Primary], numbers: range, seed: int, m
 
 def _read_crop(primary: _Primary, frames: int, seed: int) -> tuple[int, Waveform]:
     """First frame and waveform (N,) of a random crop; all first frames are equally likely."""
-    spare = num_frames(primary.num_samples) - frames
+    rate_hz = primary.sample_rate_hz
+    spare = int(num_labels(primary.num_samples, FRAME_RATE_HZ, rate_hz)) - frames
     first = int(rng_for(seed, "crop", 0, primary.key).integers(spare + 1))
-    start = first * HOP_SAMPLES
-    return first, primary.read(start, start + samples_of(frames))
+    start = first * hop_samples(rate_hz)
+    return first, primary.read(start, start + samples_of(frames, rate_hz))
 
 
 def _describe(
@@ -217,9 +224,11 @@ def _describe(
     )
 
 
-def _make_utterance(mixture: _Mixture) -> Utterance:
+def _make_utterance(mixture: _Mixture, sample_rate_hz: int) -> Utterance:
     truth = mixture.truth
-    piece = Piece(truth.primary, offset=0, start=truth.first_frame * HOP_SAMPLES, samples=truth.num_samples)
+    piece = Piece(
+        truth.primary, offset=0, start=truth.first_frame * hop_samples(sample_rate_hz), samples=truth.num_samples
+    )
     return Utterance(
         key=truth.key,
         speaker=truth.primary_speaker,
@@ -237,13 +246,13 @@ def _choose_listening(count: int) -> frozenset[int]:
     return frozenset(int(first) + offset for first in firsts for offset in (0, 1))
 
 
-def _facts(truth: Sequence[Truth], mix: MixSpec, mixture_pairs: int) -> MixturesFacts:
+def _facts(truth: Sequence[Truth], mix: MixSpec, mixture_pairs: int, sample_rate_hz: int) -> MixturesFacts:
     names = tuple(dict.fromkeys(effect.name for effect in mix.effects))
     samples = sum(item.num_samples for item in truth)
     mixed = sum(item.end_samples - item.start_samples for item in truth)
     return MixturesFacts(
         utterances=len(truth),
-        hours=round(samples / SAMPLE_RATE_HZ / 3600, 6),
+        hours=round(samples / sample_rate_hz / 3600, 6),
         with_speech=sum(item.kind == "speech" for item in truth),
         with_noise=sum(item.kind == "noise" for item in truth),
         heard=len(truth),  # the mixer raises an error otherwise

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from wavlm.mixing.effects import DrawRir, apply_effects
 from wavlm.rng import rng_for
-from wavlm.specs import EffectName, EffectSpec
+from wavlm.specs import SAMPLE_RATE_HZ, EffectName, EffectSpec
 
 Waveform = npt.NDArray[np.float32]
 
@@ -32,7 +32,11 @@ class EffectPair:
 
 
 def effect_pairs(
-    waveform: Waveform, effects: Sequence[EffectSpec], seed: int, draw_rir: DrawRir | None
+    waveform: Waveform,
+    effects: Sequence[EffectSpec],
+    seed: int,
+    draw_rir: DrawRir | None,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> Iterator[EffectPair]:
     """The waveform (N,) before and after each effect at its strongest; of one that is listed twice, its first entry.
 
@@ -41,7 +45,8 @@ def effect_pairs(
     first_of = {spec.name: spec for spec in reversed(effects)}
     for name in dict.fromkeys(spec.name for spec in effects):
         strongest = _find_strongest(first_of[name])
-        affected = apply_effects(waveform, (strongest,), rng_for(seed, "listen", name), draw_rir).waveform
+        rng = rng_for(seed, "listen", name)
+        affected = apply_effects(waveform, (strongest,), rng, draw_rir, sample_rate_hz).waveform
         gain = headroom(waveform, affected)
         yield EffectPair(name, gain * waveform, gain * affected)
 

@@ -39,7 +39,7 @@ import soundfile
 
 from wavlm.errors import ServiceMissingError
 from wavlm.rng import rng_for
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, EffectName, EffectSpec
+from wavlm.specs import SAMPLE_RATE_HZ, EffectName, EffectSpec
 
 Waveform = npt.NDArray[np.float32]
 DrawRir = Callable[[float], tuple[str, Waveform]]  # key and RIR for a random number in [0, 1)
@@ -47,7 +47,8 @@ DrawRir = Callable[[float], tuple[str, Waveform]]  # key and RIR for a random nu
 TELEPHONE_RATE_HZ = 8000
 CODECS = ("ULAW", "ALAW", "GSM610")  # names of libsndfile subtypes
 DIRECT_SOUND = 0.5  # the direct sound is the first sample of at least half the peak ...
-MOST_LAG_SAMPLES = HOP_SAMPLES // 2  # ... that is no more than half a frame before the peak
+MOST_LAGS_PER_SECOND = 100  # ... that is no more than half a frame, 10 ms, before the peak
+MOST_CUT_OFF = 0.49  # of a filter, as a share of the sample rate
 
 _seeding = threading.Lock()  # the global generators belong to all threads of the process
 
@@ -65,6 +66,7 @@ def apply_effects(
     specs: Sequence[EffectSpec],
     rng: np.random.Generator,
     draw_rir: DrawRir | None = None,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> Affected:
     """The waveform (N,) after the effects that this generator selects, in their order; same length.
 
@@ -76,7 +78,7 @@ def apply_effects(
         # Always draw both numbers, so that the probability of one effect does not change the draws of the others.
         chosen, seed = rng.random(), int(rng.integers(2**32))
         if chosen < spec.probability:
-            waveform = _apply(waveform, spec, seed, draw_rir)
+            waveform = _apply(waveform, spec, seed, draw_rir, sample_rate_hz)
             applied.append(spec.name)
     return Affected(waveform, tuple(applied))
 
@@ -102,20 +104,20 @@ def require_packages(specs: Sequence[EffectSpec]) -> None:
         )
 
 
-def _apply(waveform: Waveform, spec: EffectSpec, seed: int, draw_rir: DrawRir | None) -> Waveform:
+def _apply(waveform: Waveform, spec: EffectSpec, seed: int, draw_rir: DrawRir | None, sample_rate_hz: int) -> Waveform:
     rng = rng_for(seed, spec.name)
     if spec.name == "room":
         if draw_rir is None:
             raise ValueError("the effect 'room' needs a corpus of room impulse responses; found none")
-        return reverberate(waveform, draw_rir(rng.random())[1])
+        return reverberate(waveform, draw_rir(rng.random())[1], sample_rate_hz)
     if spec.name == "codec":
-        return apply_codec(waveform, CODECS[rng.integers(len(CODECS))])
+        return apply_codec(waveform, CODECS[rng.integers(len(CODECS))], sample_rate_hz)
     with _seed_globals(seed):
-        changed: Waveform = _transform(spec)(waveform, SAMPLE_RATE_HZ)
+        changed: Waveform = _transform(spec, sample_rate_hz)(waveform, sample_rate_hz)
     return changed.astype(np.float32, copy=False)
 
 
-def reverberate(waveform: Waveform, rir: Waveform) -> Waveform:
+def reverberate(waveform: Waveform, rir: Waveform, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Waveform:
     """The waveform (N,) convolved with an RIR from its direct sound on, at the waveform's own level.
 
     An early echo may be louder than the direct sound. If the direct sound comes more than half a frame before it, the
@@ -124,7 +126,7 @@ def reverberate(waveform: Waveform, rir: Waveform) -> Waveform:
     # audiomentations is not used: ApplyImpulseResponse reads files only, and keeps the silence before the direct sound.
     loudness = np.abs(rir)
     peak = int(np.argmax(loudness))
-    earliest = max(0, peak - MOST_LAG_SAMPLES + 1)
+    earliest = max(0, peak - sample_rate_hz // MOST_LAGS_PER_SECOND + 1)
     direct = earliest + int(np.argmax(loudness[earliest : peak + 1] >= DIRECT_SOUND * loudness[peak]))
     tail = rir[direct:]
     size = 1 << (len(waveform) + len(tail) - 2).bit_length()  # long enough that the convolution does not wrap around
@@ -138,27 +140,29 @@ def reverberate(waveform: Waveform, rir: Waveform) -> Waveform:
     return levelled
 
 
-def apply_codec(waveform: Waveform, codec: str) -> Waveform:
+def apply_codec(waveform: Waveform, codec: str, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Waveform:
     """The waveform (N,) after a telephone codec at 8 kHz; none of them delays the signal."""
     # audiomentations has no telephone codec.
     import soxr
 
     peak = max(1.0, float(np.abs(waveform).max(initial=0)))
-    narrow = soxr.resample(waveform / peak, SAMPLE_RATE_HZ, TELEPHONE_RATE_HZ, "HQ")
+    narrow = soxr.resample(waveform / peak, sample_rate_hz, TELEPHONE_RATE_HZ, "HQ")
     coded = io.BytesIO()
     soundfile.write(coded, narrow, TELEPHONE_RATE_HZ, format="WAV", subtype=codec)
     coded.seek(0)
     decoded, _ = soundfile.read(coded, dtype="float32")
-    wide = soxr.resample(decoded, TELEPHONE_RATE_HZ, SAMPLE_RATE_HZ, "HQ")[: len(waveform)]
+    wide = soxr.resample(decoded, TELEPHONE_RATE_HZ, sample_rate_hz, "HQ")[: len(waveform)]
     output: Waveform = np.pad(wide, (0, len(waveform) - len(wide))) * np.float32(peak)
     return output
 
 
-def _transform(spec: EffectSpec) -> Callable[[Waveform, int], Waveform]:
+def _transform(spec: EffectSpec, sample_rate_hz: int) -> Callable[[Waveform, int], Waveform]:
     """The audiomentations transform of an effect; it always applies."""
     import audiomentations
 
     low, high = spec.bounds
+    if spec.name.endswith("_pass"):
+        low, high = (min(bound, MOST_CUT_OFF * sample_rate_hz) for bound in (low, high))
     # A zero-phase filter runs forwards and backwards, so the signal is not delayed against its labels.
     zero_phase = {"min_rolloff": 12, "max_rolloff": 24, "zero_phase": True, "p": 1.0}
     percents = (round(100 * low), round(100 * high))

@@ -22,7 +22,7 @@ from wavlm.specs import SAMPLE_RATE_HZ, MixSpec
 
 Waveform = npt.NDArray[np.float32]
 
-BLOCK_SAMPLES = SAMPLE_RATE_HZ // 10  # what has to be heard: a tenth of a second
+BLOCKS_PER_SECOND = 10  # what has to be heard: a tenth of a second
 PAUSE = 0.1  # a block whose amplitude is below this fraction of the whole secondary's is a pause
 MOST_DRAWS = 100  # a mixture is drawn again where noise is silent for most of the time
 
@@ -43,6 +43,7 @@ class HeardMixer:
     mix: MixSpec
     seed: int
     noise: AudioPool | None
+    sample_rate_hz: int = SAMPLE_RATE_HZ
 
     def __call__(self, waveforms: Waveform, keys: Sequence[str], numbers: Sequence[int]) -> list[HeardMix]:
         """Mix each row of `waveforms` (B, N). Rows of odd number get noise, if there is any, the others another row.
@@ -78,11 +79,11 @@ class HeardMixer:
         """The mixture of a row if what was added can be heard."""
         event = mixed.events[row]
         longest = int(self.mix.max_length_fraction * len(clean))
-        if event.num_samples < max(1, min(BLOCK_SAMPLES, longest // 2)):
+        if event.num_samples < max(1, min(self.sample_rate_hz // BLOCKS_PER_SECOND, longest // 2)):
             return None
         region = slice(event.start_samples, event.start_samples + event.num_samples)
         before, after = clean[region], mixed.waveforms[row][region]
-        begin, end, amplitude = _find_loudest_block(after - before)
+        begin, end, amplitude = _find_loudest_block(after - before, self.sample_rate_hz)
         expected = float(np.sqrt(np.mean(np.square(clean, dtype=np.float64)))) / 10 ** (event.ratio_db / 20)
         changed = np.rint(after[begin:end] * FULL_SCALE) != np.rint(before[begin:end] * FULL_SCALE)
         if amplitude < PAUSE * expected or not changed.any():
@@ -90,9 +91,9 @@ class HeardMixer:
         return HeardMix(event, mixed.waveforms[row], event.start_samples + (begin + end) // 2)
 
 
-def _find_loudest_block(added: Waveform) -> tuple[int, int, float]:
+def _find_loudest_block(added: Waveform, sample_rate_hz: int) -> tuple[int, int, float]:
     """Begin, end and root mean square of the loudest block of a signal (N,), or of all of a shorter one."""
-    length = min(BLOCK_SAMPLES, len(added))
+    length = min(sample_rate_hz // BLOCKS_PER_SECOND, len(added))
     sums = np.concatenate([[0.0], np.cumsum(np.square(added, dtype=np.float64))])
     energies = sums[length:] - sums[:-length]
     begin = int(np.argmax(energies))

@@ -56,14 +56,14 @@ def find_pairs(folder: Path) -> tuple[Pair, ...]:
     )
 
 
-def write_pair(folder: Path, key: str, clean: Waveform, mixed: Waveform) -> None:
+def write_pair(folder: Path, key: str, clean: Waveform, mixed: Waveform, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
     """Write a pair of waveforms (N,) as WAV files, and their spectrograms as PNG."""
     folder.mkdir(exist_ok=True)
     paths = []
     for name, waveform in (("clean", clean), ("mixed", mixed)):
         path = folder / f"{key}.{name}.wav"
         with atomic_path(path) as temporary:
-            soundfile.write(temporary, waveform, SAMPLE_RATE_HZ, subtype="PCM_16", format="WAV")
+            soundfile.write(temporary, waveform, sample_rate_hz, subtype="PCM_16", format="WAV")
         paths.append(path)
     plot_mixture(paths[0], paths[1], folder / f"{key}.png")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavlm.errors import BadDataError
-from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.storage.seals import check_sealed, sealed_files
 
 LISTEN_FOLDER = "listen"
@@ -33,24 +32,28 @@ class PairFiles:
     clean: Path
     mixed: Path
 
-    def read(self) -> tuple[Waveform, Waveform]:
-        """Both waveforms, (N,). Raises BadDataError: UNREADABLE if a file is none or they do not fit, CHECKSUM."""
+    def read(self) -> tuple[Waveform, Waveform, int]:
+        """Both waveforms, (N,), and their sample rate.
+
+        Raises BadDataError: UNREADABLE if a file is none or they do not fit, CHECKSUM.
+        """
         import soundfile
 
-        waveforms = []
+        waveforms, rates = [], set[int]()
         for path in (self.clean, self.mixed):
             check_sealed(path)
             try:
                 waveform, rate_hz = soundfile.read(path, dtype="float32")
             except (OSError, soundfile.SoundFileError) as error:
                 raise _unreadable(str(error), path) from error
-            if rate_hz != SAMPLE_RATE_HZ or waveform.ndim != 1:
-                raise _unreadable(f"{rate_hz} Hz, shape {waveform.shape}, expected 16 kHz mono", path)
+            rates.add(int(rate_hz))
+            if len(rates) > 1 or waveform.ndim != 1:
+                raise _unreadable(f"{rate_hz} Hz, shape {waveform.shape}, expected mono at one rate", path)
             waveforms.append(waveform)
         clean, mixed = waveforms
         if len(clean) != len(mixed):
             raise _unreadable(f"{len(mixed)} samples, {len(clean)} before mixing", self.mixed)
-        return clean, mixed
+        return clean, mixed, rates.pop()
 
 
 def find_pairs(mixtures_dir: Path) -> tuple[PairFiles, ...]:

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import soundfile
 from matplotlib.figure import Figure
 
+from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs.shapes import window_samples
 from wavlm.storage.files import open_atomic
 
 DPI = 120
-STFT_WINDOW_SAMPLES = 400  # 25 ms at 16 kHz
-STFT_HOP_SAMPLES = 160
 FLOOR_DB = -80.0
 
 Waveform = npt.NDArray[np.float32]
@@ -46,11 +46,12 @@ def plot_mixture(clean: Path, mixed: Path, out: Path) -> Path:
     return out
 
 
-def spectrogram(samples: Waveform) -> npt.NDArray[np.float64]:
-    """Level in dB of a waveform (N,) at 16 kHz: frequency bins up to 8 kHz, frames of 25 ms every 10 ms."""
-    padded = np.pad(samples, (0, max(0, STFT_WINDOW_SAMPLES - len(samples))))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, STFT_WINDOW_SAMPLES)[::STFT_HOP_SAMPLES]
-    power = np.abs(np.fft.rfft(frames * np.hanning(STFT_WINDOW_SAMPLES))) ** 2
+def spectrogram(samples: Waveform, sample_rate_hz: int = SAMPLE_RATE_HZ) -> npt.NDArray[np.float64]:
+    """Level in dB of a waveform (N,): frequency bins up to half of the rate, frames of 25 ms every 10 ms."""
+    window = window_samples(sample_rate_hz)
+    padded = np.pad(samples, (0, max(0, window - len(samples))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[:: sample_rate_hz // 100]
+    power = np.abs(np.fft.rfft(frames * np.hanning(window))) ** 2
     return np.asarray(10 * np.log10(power + 1e-10).T, np.float64)
 
 
@@ -58,4 +59,4 @@ def _read_spectrogram(path: Path) -> tuple[npt.NDArray[np.float64], float, int]:
     """Level in dB (frequency bins, frames), length in seconds and sample rate of an audio file, channels averaged."""
     waveform, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     samples = waveform.mean(axis=1)
-    return spectrogram(samples), max(len(samples), STFT_WINDOW_SAMPLES) / rate_hz, int(rate_hz)
+    return spectrogram(samples, int(rate_hz)), max(len(samples), window_samples(int(rate_hz))) / rate_hz, int(rate_hz)

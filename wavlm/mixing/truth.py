@@ -66,14 +66,14 @@ class Truth:
         return tuple(names[name] for name in self.effects.split("+") if name)
 
 
-def write_truth(folder: Path, truth: Sequence[Truth]) -> None:
+def write_truth(folder: Path, truth: Sequence[Truth], sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
     """Write both files; the same truth gives the same bytes."""
     table = io.StringIO()
     writer = csv.writer(table, delimiter="\t", lineterminator="\n")
     writer.writerow(field.name for field in fields(Truth))
     writer.writerows(astuple(item) for item in truth)
     write_text(folder / TSV, table.getvalue())
-    write_text(folder / RTTM, "".join(f"{line}\n" for item in truth for line in _rttm_lines(item)))
+    write_text(folder / RTTM, "".join(f"{line}\n" for item in truth for line in _rttm_lines(item, sample_rate_hz)))
 
 
 def read_truth(folder: Path) -> tuple[Truth, ...]:
@@ -97,17 +97,16 @@ def _parse(row: dict[str, str]) -> Truth:
     return Truth(**{field.name: types[str(field.type)](row[field.name]) for field in fields(Truth)})
 
 
-def _rttm_lines(item: Truth) -> Iterable[str]:
-    yield _rttm_line("SPEAKER", item.key, 0, item.num_samples, item.primary_speaker)
+def _rttm_lines(item: Truth, sample_rate_hz: int) -> Iterable[str]:
+    yield _rttm_line("SPEAKER", item.key, 0.0, item.num_samples / sample_rate_hz, item.primary_speaker)
     if item.end_samples > item.start_samples:
         kind, name = ("SPEAKER", item.secondary_speaker)
         if item.kind == "noise":
             kind, name = ("NON-SPEECH", item.secondary)
-        yield _rttm_line(kind, item.key, item.start_samples, item.end_samples, name)
+        duration_s = (item.end_samples - item.start_samples) / sample_rate_hz
+        yield _rttm_line(kind, item.key, item.start_samples / sample_rate_hz, duration_s, name)
 
 
-def _rttm_line(kind: str, key: str, start_samples: int, end_samples: int, name: str) -> str:
-    start_s = start_samples / SAMPLE_RATE_HZ
-    duration_s = (end_samples - start_samples) / SAMPLE_RATE_HZ
+def _rttm_line(kind: str, key: str, start_s: float, duration_s: float, name: str) -> str:
     # RTTM: type, file, channel, onset, duration, orthography, subtype, name, confidence, lookahead.
     return f"{kind} {key} 1 {start_s:.4f} {duration_s:.4f} <NA> <NA> {name or key} <NA> <NA>"

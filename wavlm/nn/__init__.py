@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wavlm.nn.contrast import Contrast as Contrast
+    from wavlm.nn.contrast import ContrastiveTerms as ContrastiveTerms
     from wavlm.nn.description import ModelFileError as ModelFileError
     from wavlm.nn.files import load_model as load_model
     from wavlm.nn.files import save_model as save_model
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from wavlm.specs.shapes import num_frames as num_frames
 
 _HOMES = {
+    "Contrast": "wavlm.nn.contrast",
+    "ContrastiveTerms": "wavlm.nn.contrast",
     "LossTerms": "wavlm.nn.head",
     "ModelFileError": "wavlm.nn.description",
     "WavLM": "wavlm.nn.wavlm",

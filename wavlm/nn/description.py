@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from safetensors import SafetensorError, safe_open
 
 from wavlm.errors import BadDataError
-from wavlm.specs import NetworkSpec
+from wavlm.specs import NetworkSpec, QuantizerSpec
 from wavlm.storage.files import read_json
 from wavlm.storage.seals import check_sealed
 
@@ -39,7 +39,21 @@ class NetworkFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: NetworkSpec
-    num_clusters: int = Field(ge=1)
+    num_clusters: int = Field(ge=0)  # that the head predicts; 0: it has a quantiser
+    num_streams: int = Field(default=1, ge=1)  # of labels, each with a head of its own
+    quantizer: QuantizerSpec | None = None  # of the head of wav2vec 2.0
+
+    @model_validator(mode="after")
+    def _check_head(self) -> NetworkFile:
+        if (self.num_clusters == 0) != (self.quantizer is not None):
+            raise ValueError(f"found {self.num_clusters} clusters and {self.quantizer}, expected one of both; in head")
+        return self
+
+    @property
+    def content(self) -> dict[str, JsonValue]:
+        """As JSON. A head that predicts clusters has no entry for a quantiser, one of one stream none for streams."""
+        one = {"num_streams"} if self.num_streams == 1 else None
+        return self.model_dump(mode="json", exclude_none=True, exclude=one)
 
 
 @dataclass(frozen=True)

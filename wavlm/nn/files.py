@@ -37,8 +37,17 @@ def save_model(network: WavLM, folder: Path) -> None:
     tensors = dict(weights_of(network))
     known = {HEAD_ENTRY: UNTRAINED if network.fresh_head else "", CODEBOOK_ENTRY: network.codebook}
     save_tensors(tensors, folder / WEIGHTS_FILE, known)
-    content = NetworkFile(network=network.network, num_clusters=network.num_clusters)
-    write_json(folder / NETWORK_FILE, content.model_dump(mode="json"))
+    write_json(folder / NETWORK_FILE, describe(network).content)
+
+
+def describe(network: WavLM) -> NetworkFile:
+    """What is needed to build a network of these shapes."""
+    return NetworkFile(
+        network=network.network,
+        num_clusters=network.num_clusters,
+        num_streams=network.num_streams,
+        quantizer=network.quantizer,
+    )
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, known: Mapping[str, str]) -> None:
@@ -159,7 +168,9 @@ def _build_empty(content: NetworkFile, where: Path) -> WavLM:
     """A network without memory for its weights. Raises ModelFileError if there can be none."""
     try:
         with torch.device("meta"):
-            return WavLM(content.network, content.num_clusters)
+            return WavLM(
+                content.network, content.num_clusters, num_streams=content.num_streams, quantizer=content.quantizer
+            )
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:  # sizes that torch cannot count
         reason = (str(error).splitlines() or [""])[0]
         raise ModelFileError(f"this describes no possible network: {reason}; at {where}") from error

@@ -1,6 +1,8 @@
 """The prediction head: cosine logits against label embeddings (docs/algorithm.md section 9).
 
-S selected frames, D width, P projection width, C classes.
+Each stream of labels has a head of its own. The loss of a frame is the mean over the streams.
+
+S selected frames, D width, P projection width, C classes, L streams.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ class FrameSums:
 
     loss: Tensor  # () summed cross entropy, nats
     num_frames: Tensor  # () int64
-    num_correct: Tensor  # () int64: frames whose most likely class is their label
+    num_correct: Tensor  # (): frames whose most likely class is their label; of several streams the mean
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,14 @@ class Predictions:
     """Loss and correctness of each frame."""
 
     losses: Tensor  # (S,) cross entropy in fp32, nats
-    correct: Tensor  # (S,) bool: the most likely class is the label
+    correct: Tensor  # (S,) bool: the most likely class is the label; of several streams the share, (S,) float
 
     def over(self, where: Tensor) -> FrameSums:
         """Sums over the frames where (S,) is true."""
         return FrameSums(
             loss=torch.where(where, self.losses, 0).sum(),
             num_frames=where.sum(),
-            num_correct=(where & self.correct).sum(),
+            num_correct=torch.where(where, self.correct, 0).sum(),
         )
 
 
@@ -63,15 +65,30 @@ class Head(nn.Module):
     cross entropy over the classes, so here it is one product of normalised matrices.
     """
 
-    def __init__(self, network: NetworkSpec, num_clusters: int) -> None:
+    def __init__(self, network: NetworkSpec, num_clusters: int, num_streams: int = 1) -> None:
         super().__init__()
         self.first_label = network.special_symbols  # embeddings before it are never targets
         self.projection = nn.Linear(network.width, network.projection_width)
         rows = num_clusters + network.special_symbols
         self.label_embeddings = nn.Parameter(torch.rand(rows, network.projection_width))
+        self.others = nn.ModuleList(Head(network, num_clusters) for _ in range(num_streams - 1))
 
     def forward(self, frames: Tensor, labels: Tensor, temperature: float) -> Predictions:
-        """frames (S, D); labels (S,): cluster numbers from 0 on; temperature divides the cosines."""
+        """frames (S, D); labels (S,), or of several streams (S, L): cluster numbers from 0 on.
+
+        temperature divides the cosines.
+        """
+        if not self.others:
+            return self.predict_stream(frames, labels, temperature)
+        heads = (self, *self.others)
+        streams = [head.predict_stream(frames, labels[:, number], temperature) for number, head in enumerate(heads)]
+        return Predictions(
+            losses=torch.stack([stream.losses for stream in streams]).mean(0),
+            correct=torch.stack([stream.correct for stream in streams]).float().mean(0),
+        )
+
+    def predict_stream(self, frames: Tensor, labels: Tensor, temperature: float) -> Predictions:
+        """The predictions of this head alone: labels (S,)."""
         logits = self.logits(frames, temperature)
         targets = labels + self.first_label
         return Predictions(

@@ -20,7 +20,7 @@ from wavlm.nn.description import (
     read_header,
     read_network,
 )
-from wavlm.specs import NetworkSpec
+from wavlm.specs import NetworkSpec, QuantizerSpec
 from wavlm.specs.shapes import num_parameters
 
 # Fields that only change how a network is trained. They may differ.
@@ -44,17 +44,19 @@ class StartHead:
 
 @dataclass(frozen=True)
 class Labelling:
-    """The labels that a training predicts."""
+    """The labels that a training predicts, or the quantiser that it learns instead."""
 
-    num_clusters: int
+    num_clusters: int  # 0: there are no labels
     codebook: str | None  # sha256 of the centroids; None: they are not there yet
+    num_streams: int = 1
+    quantizer: QuantizerSpec | None = None
 
 
 def check_start(folder: Path, network: NetworkSpec, labelling: Labelling) -> StartHead:
     """Compare the model to start from with a recipe's network. Its sha256 is not checked here: that reads all of it.
 
     Clusters of two codebooks have the same numbers and mean other sounds. So the head is kept only if the codebook is
-    the very one that it was trained for.
+    the very one that it was trained for. A head with a quantiser has its codebooks in it: it is kept if its shape fits.
 
     Raises UsageError (START_NETWORK) that names every field that differs, and BadDataError (MODEL_UNUSABLE) if files
     are missing or damaged.
@@ -67,8 +69,10 @@ def check_start(folder: Path, network: NetworkSpec, labelling: Labelling) -> Sta
         )
     found, header = read_network(folder), read_header(folder / WEIGHTS_FILE)
     _require_sizes(found, header.num_numbers, folder)
-    fits = header.has_head and found.num_clusters == labelling.num_clusters
-    is_kept = fits and bool(header.codebook) and header.codebook == labelling.codebook
+    shapes = (labelling.num_clusters, labelling.num_streams, labelling.quantizer)
+    fits = header.has_head and (found.num_clusters, found.num_streams, found.quantizer) == shapes
+    is_same = bool(header.codebook) and header.codebook == labelling.codebook
+    is_kept = fits and (is_same or labelling.quantizer is not None)
     if differing := differences(found.network, network, with_head=is_kept):
         raise UsageError(
             "START_NETWORK",
@@ -76,16 +80,19 @@ def check_start(folder: Path, network: NetworkSpec, labelling: Labelling) -> Sta
             f"at {folder / NETWORK_FILE}; give the recipe's network the values of this file, or start from other "
             "weights",
         )
-    is_open = fits and bool(header.codebook) and labelling.codebook is None
+    is_open = not is_kept and fits and bool(header.codebook) and labelling.codebook is None
     return StartHead(is_kept, _explain(found, header, labelling), is_open)
 
 
 def _explain(found: NetworkFile, header: WeightsHeader, labelling: Labelling) -> str:
     wanted = labelling.num_clusters
+    ours, theirs = (_describe_head(it.num_clusters, it.quantizer) for it in (labelling, found))
     if not header.has_head:
-        return f"the weights have none, the recipe has {wanted} clusters"
-    if found.num_clusters != wanted:
-        return f"the weights have one for {found.num_clusters} clusters, the recipe has {wanted}"
+        return f"the weights have none, the recipe has {ours}"
+    if labelling.quantizer or found.quantizer or found.num_clusters != wanted:
+        return f"the weights have one for {theirs}, the recipe has {ours}"
+    if found.num_streams != labelling.num_streams:
+        return f"the weights have heads for {found.num_streams} streams, the recipe has {labelling.num_streams}"
     if not header.codebook:
         which = "but nothing says of which codebook"
     elif labelling.codebook is None:
@@ -93,6 +100,12 @@ def _explain(found: NetworkFile, header: WeightsHeader, labelling: Labelling) ->
     else:
         which = "of this very codebook" if header.codebook == labelling.codebook else "of another codebook"
     return f"the weights have one for {wanted} clusters, {which}"
+
+
+def _describe_head(num_clusters: int, quantizer: QuantizerSpec | None) -> str:
+    if quantizer is None:
+        return f"{num_clusters} clusters"
+    return f"a quantiser of {quantizer.codebooks} x {quantizer.entries} entries of width {quantizer.width}"
 
 
 def differences(found: NetworkSpec, wanted: NetworkSpec, *, with_head: bool = False) -> list[str]:

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from wavlm.errors import UsageError
 from wavlm.nn.attention import Attention, default_attention
+from wavlm.nn.contrast import Contrast, ContrastiveHead, ContrastiveTerms
 from wavlm.nn.conv import FeatureEncoder, FrameNorm, scale_gradient, to_at_least_fp32
 from wavlm.nn.encoder import Encoder
 from wavlm.nn.head import FrameSums, Head, LossTerms, Predictions, select_rows
-from wavlm.specs import NetworkSpec
-from wavlm.specs.shapes import num_frames, receptive_field
+from wavlm.specs import NetworkSpec, QuantizerSpec
+from wavlm.specs.shapes import num_frames, receptive_field, sample_rate_of
 
 WAVEFORM_EPS = 1e-5  # as in the original training code; the feature extractor of transformers uses 1e-7
 
@@ -27,7 +28,7 @@ class PretrainBatch(Protocol):
     @property
     def waveforms(self) -> Tensor: ...  # (B, N)
     @property
-    def labels(self) -> Tensor: ...  # (B, F) int64 cluster numbers
+    def labels(self) -> Tensor: ...  # (B, F) int64 cluster numbers; of L > 1 streams (B, F, L)
     @property
     def mask(self) -> Tensor: ...  # (B, F) bool
 
@@ -38,10 +39,23 @@ class WavLM(nn.Module):
     Initial weights are drawn from torch's default generator: seed it before building a network.
     """
 
-    def __init__(self, network: NetworkSpec, num_clusters: int, attend: Attention | None = None) -> None:
+    def __init__(
+        self,
+        network: NetworkSpec,
+        num_clusters: int,
+        attend: Attention | None = None,
+        *,
+        num_streams: int = 1,
+        quantizer: QuantizerSpec | None = None,
+    ) -> None:
+        """num_streams: of labels, each with a head of its own.
+
+        quantizer: of the head of wav2vec 2.0, instead of a head that predicts clusters; then there are none (0).
+        """
         super().__init__()
         self.network = network
-        self.num_clusters = num_clusters
+        self.num_clusters, self.num_streams = num_clusters, num_streams
+        self.quantizer = quantizer
         self.fresh_head = False  # True: read from a release without a head, so this one is untrained
         self.codebook = ""  # sha256 of the centroids whose labels the head predicts; empty: not known
         channels = network.conv_layers[-1].channels
@@ -51,7 +65,12 @@ class WavLM(nn.Module):
         self.input_dropout = nn.Dropout(network.input_dropout)
         self.mask_embedding = nn.Parameter(torch.rand(network.width))
         self.encoder = Encoder(network, attend or default_attention())
-        self.head = Head(network, num_clusters)
+        self.head = ContrastiveHead(network, quantizer) if quantizer else Head(network, num_clusters, num_streams)
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """The rate of the waveforms that the network is for, as its strides say."""
+        return sample_rate_of(self.network.conv_layers)
 
     def hidden_states(
         self,
@@ -118,8 +137,11 @@ class WavLM(nn.Module):
         temperature: float = 0.1,
         with_unmasked: bool = False,
         max_masked: int | None = None,
-    ) -> LossTerms:
-        """The same as `forward_pretrain`. DDP and FSDP2 call this name."""
+        contrast: Contrast | None = None,
+    ) -> LossTerms | ContrastiveTerms:
+        """`forward_contrastive` if there is a contrast, else `forward_pretrain`. DDP and FSDP2 call this name."""
+        if contrast is not None:
+            return self.forward_contrastive(batch, contrast)
         return self.forward_pretrain(batch, temperature=temperature, with_unmasked=with_unmasked, max_masked=max_masked)
 
     def forward_pretrain(
@@ -141,16 +163,8 @@ class WavLM(nn.Module):
         Raises ValueError if labels or mask do not have one entry per frame.
         """
         mask, labels = batch.mask, batch.labels
-        shape = (
-            len(batch.waveforms),
-            num_frames(batch.waveforms.shape[1], self.network.conv_layers),
-        )
-        if not shape == mask.shape == labels.shape:
-            raise ValueError(
-                f"labels {tuple(labels.shape)} and mask {tuple(mask.shape)} must be "
-                f"(utterances, frames) = {shape}, for waveforms {tuple(batch.waveforms.shape)}"
-            )
-        x, penalty = self.embed_masked(batch.waveforms, mask)
+        self._check_shapes(batch, labels=labels, mask=mask)
+        x, _, penalty = self.embed_masked(batch.waveforms, mask)
         states = self.encoder(x, None, self._draw_kept_layers())
         if with_unmasked:
             masked, unmasked = self.predict_all(states[-1], labels, mask, temperature)
@@ -159,13 +173,35 @@ class WavLM(nn.Module):
         masked = self.predict_masked(states[-1], labels, mask, temperature, num_rows)
         return LossTerms(masked, None, penalty)
 
-    def embed_masked(self, waveforms: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoder's input (B, F, D) with masked frames replaced, and the mean square of the conv features ()."""
+    def forward_contrastive(self, batch: PretrainBatch, contrast: Contrast) -> ContrastiveTerms:
+        """The terms of wav2vec 2.0's loss of one micro-batch. Its labels are not read.
+
+        Raises ValueError if mask or negatives do not have one entry per frame.
+        """
+        self._check_shapes(batch, mask=batch.mask, negatives=contrast.negatives[..., 0])
+        x, normed, penalty = self.embed_masked(batch.waveforms, batch.mask)
+        states = self.encoder(x, None, self._draw_kept_layers())
+        terms: ContrastiveTerms = self.head(normed, self.encoder.final(states[-1]), batch.mask, contrast, penalty)
+        return terms
+
+    def _check_shapes(self, batch: PretrainBatch, **tensors: Tensor) -> None:
+        shape = (len(batch.waveforms), num_frames(batch.waveforms.shape[1], self.network.conv_layers))
+        if any(tensor.shape != shape for tensor in tensors.values()):
+            found = " and ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items())
+            raise ValueError(
+                f"{found} must be (utterances, frames) = {shape}, for waveforms {tuple(batch.waveforms.shape)}"
+            )
+
+    def embed_masked(self, waveforms: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The encoder's input (B, F, D) with masked frames replaced; before that, of all frames, the normed conv
+        features (B, F, C); and the mean square of the conv features ().
+        """
         features = self.extractor(self._normalise(waveforms, None))
         features = scale_gradient(features, self.network.feature_grad_mult)
         penalty = to_at_least_fp32(features).square().mean()
-        x = self._project(features)
-        return torch.where(mask.unsqueeze(-1), self.mask_embedding.to(x.dtype), x), penalty
+        normed = self.feature_norm(features)
+        x = self.input_dropout(self.projection(normed))
+        return torch.where(mask.unsqueeze(-1), self.mask_embedding.to(x.dtype), x), normed, penalty
 
     def predict_masked(
         self, last: Tensor, labels: Tensor, mask: Tensor, temperature: float, num_rows: int
@@ -176,7 +212,7 @@ class WavLM(nn.Module):
         """
         row_indices, counted = select_rows(mask.flatten(), num_rows)
         frames = self.encoder.final(last).flatten(0, 1)[row_indices]
-        found: Predictions = self.head(frames, labels.flatten()[row_indices], temperature)
+        found: Predictions = self.head(frames, labels.flatten(0, 1)[row_indices], temperature)
         return found.over(counted)
 
     def predict_all(
@@ -184,7 +220,7 @@ class WavLM(nn.Module):
     ) -> tuple[FrameSums, FrameSums]:
         """Sums over the masked frames, and over the unmasked ones."""
         frames = self.encoder.final(last).flatten(0, 1)
-        found: Predictions = self.head(frames, labels.flatten(), temperature)
+        found: Predictions = self.head(frames, labels.flatten(0, 1), temperature)
         return found.over(mask.flatten()), found.over(~mask.flatten())
 
     def _project(self, features: Tensor) -> Tensor:

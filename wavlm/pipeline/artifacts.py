@@ -19,14 +19,17 @@ from wavlm.specs import (
     CorpusSpec,
     EvaluationSpec,
     FinetuneSpec,
+    LabelSource,
     MixSpec,
     MixturesSpec,
     ModelSpec,
     NetworkSpec,
     ScoresSpec,
     ShardSpec,
+    SimulationSpec,
     StartSpec,
     TrainSpec,
+    name_features,
 )
 from wavlm.specs.tasks import WritesTexts
 
@@ -73,7 +76,8 @@ class ImportedModel(Artifact):
     """A model from elsewhere in this pipeline's own form: a teacher, or the weights that a training starts from."""
 
     kind: ClassVar[str] = "model"
-    files = ("model.safetensors", "network.json", "lineage.json")
+    # Heads are of systems alone.
+    files = ("model.safetensors", "network.json", "lineage.json", "head.safetensors", "head.json")
     spec: ModelSpec
     called: str = field(default="model", compare=False)  # its name in the recipe
 
@@ -94,18 +98,20 @@ class ImportedModel(Artifact):
 @dataclass(frozen=True)
 class Codebook(Artifact):
     kind: ClassVar[str] = "codebook"
-    files = ("codebook.json", "centroids.npy", "centroids.faiss")
+    # Of k-means the centroids, of other codebooks the quantizer, of labels that others made these.
+    files = ("codebook.json", "centroids.npy", "centroids.faiss", "quantizer.npz", "labels.parquet")
     format: ClassVar[int] = 2  # 2: a share per corpus, and few frames of each of many utterances
-    spec: CodebookSpec
-    shards: tuple[Shards, ...]  # what k-means is fitted on
+    spec: LabelSource
+    shards: tuple[Shards, ...]  # what it is fitted on; none for labels that others made
     teacher: Teacher | None = None
 
     @property
     def name(self) -> str:
-        features = self.spec.features
-        source = features.type if features.type == "mfcc" else f"layer{features.layer}"
+        source = name_features(self.spec).lower().replace(" ", "")
         of = f"{self.teacher.name}-" if isinstance(self.teacher, ImportedModel) else ""
-        return f"{of}{source}-k{self.spec.num_clusters}"
+        streams = f"{self.spec.num_streams}x" if self.spec.num_streams > 1 else ""
+        kind = "" if isinstance(self.spec, CodebookSpec) else f"{self.spec.type.replace('_', '-')}-"
+        return f"{of}{kind}{source}-k{streams}{self.spec.num_clusters}"
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,26 @@ class Mixtures(Artifact):
     @property
     def name(self) -> str:
         return self.mix.name
+
+
+@dataclass(frozen=True)
+class Simulation(Artifact):
+    """Conversations made of single utterances, packed as a labelled corpus: who speaks when is known."""
+
+    kind: ClassVar[str] = "simulation"
+    files = (
+        *("packed.json", "talks/simulation.json", "talks/corpus/*.rttm", "talks/tracks/**", "talks/listen/*"),
+        *(f"corpus/{name}" for name in Corpus.files),
+        *(f"shards/{name}" for name in Shards.files),
+    )
+    spec: SimulationSpec
+    speech: tuple[Shards, ...]
+    noise: tuple[Shards, ...] = ()
+    rooms: tuple[Shards, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
 
 
 @dataclass(frozen=True)
@@ -219,6 +245,7 @@ class Evaluation(Artifact):
     subject: Teacher | BaselineSpec
     shards: tuple[Shards, ...]  # of the labelled corpora
     noise: tuple[Shards, ...] = ()
+    simulation: Simulation | None = None
 
     @cached_property
     def is_known(self) -> bool:
@@ -227,6 +254,11 @@ class Evaluation(Artifact):
     @property
     def also_read(self) -> tuple[Artifact, ...]:
         return tuple(item.corpus for item in self.shards)
+
+    @property
+    def data(self) -> tuple[Shards | Simulation, ...]:
+        """All labelled data, in the order in which they are read."""
+        return (*self.shards, *((self.simulation,) if self.simulation else ()))
 
     @property
     def subject_name(self) -> str:
@@ -248,10 +280,11 @@ class Finetune(Artifact):
         *("scoring.safetensors", "predictions.parquet", "metrics.jsonl", "train.log", "curves.png", "snapshots/*/*"),
     )
     spec: FinetuneSpec
-    subject: Teacher | BaselineSpec  # what the system stands on
+    subject: Teacher | Finetune | BaselineSpec  # what the system stands on, or the system that it goes on from
     shards: tuple[Shards, ...]  # of the labelled corpora
     noise: tuple[Shards, ...] = ()
     rooms: tuple[Shards, ...] = ()
+    simulation: Simulation | None = None
 
     @cached_property
     def is_known(self) -> bool:
@@ -262,8 +295,13 @@ class Finetune(Artifact):
         return tuple(item.corpus for item in (*self.shards, *self.noise))
 
     @property
+    def stands_on(self) -> Teacher | BaselineSpec:
+        """The model or baseline beneath all systems."""
+        return self.subject.stands_on if isinstance(self.subject, Finetune) else self.subject
+
+    @property
     def subject_name(self) -> str:
-        """The model's name, or the baseline's type."""
+        """The name of the model or system, or the baseline's type."""
         return self.subject.name if isinstance(self.subject, Artifact) else self.subject.type
 
     @property
@@ -325,6 +363,7 @@ Kind = Literal[
     "codebook",
     "labels",
     "mixtures",
+    "simulation",
     "pretrain",
     "scores",
     "evaluation",

@@ -28,6 +28,7 @@ def card_of(model: Model, store: Store) -> Card:
         lineage=tuple(str(item) for item in lineage([model]) if item is not model),
         numbers=_numbers(model, store),
         has_start=_has_unlisted(model, store),
+        is_contrastive=model.train.quantizer is not None,
         samples=tuple(row for item in models for row in sample_rows(item, store)),
     )
 
@@ -57,8 +58,8 @@ def origins_of(model: Model, store: Store) -> tuple[Origin, ...]:
     found = [
         shards.corpus.spec
         for item in _models(model)
-        for labels in item.labels
-        for shards in (*labels.codebook.shards, labels.shards, *item.noise, *item.rooms)
+        for speech in item.shards
+        for shards in (*(item.codebook.shards if item.codebook else ()), speech, *item.noise, *item.rooms)
     ]
     origins = [Origin.model_validate(spec, from_attributes=True, strict=False) for spec in found]
     for imported in _imported(model):
@@ -104,13 +105,13 @@ def _numbers(model: Model, store: Store) -> dict[str, float | int | str]:
     found: dict[str, float | int | str] = {}
     if quality := label_quality_of(model.labels, store):
         found["labels"] = f"{quality.features}, K={quality.num_clusters}"
-        origin = "from MFCC" if quality.features == "MFCC" else "by its teacher"
+        origin = "by its teacher" if quality.features.startswith("layer") else f"from {quality.features}"
         found[f"PNMI of the labels, made {origin}"] = round(quality.pnmi, 4)
     found |= _starts(model, store)
     if training := read_training_results(store.path(model)):
         found["updates"] = training.updates
         found["precision of the training"] = model.train.precision
-        if training.valid_loss:
+        if training.valid_loss and model.labels:
             found["validation loss, of these labels"] = round(training.valid_loss[1], 4)
         if training.masked_accuracy is not None:
             found["masked accuracy"] = round(training.masked_accuracy, 4)

@@ -15,6 +15,7 @@ from wavlm.execution.rates import (
     CLUSTERING_FLOPS,
     CORE_FLOPS,
     DECODE_RATE,
+    ENCODE_RATE,
     MFCC_LABELS_RATE,
     PACK_RATE,
     RESAMPLE_RATE,
@@ -39,16 +40,28 @@ from wavlm.pipeline.artifacts import (
     Model,
     Scores,
     Shards,
+    Simulation,
     keep_latest,
 )
 from wavlm.pipeline.evaluation_cost import NO_HEADS, cost_features, cost_heads
 from wavlm.pipeline.finetune_cost import flops_of, has_network, network_of_system, seconds_of
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan, scores_of
+from wavlm.pipeline.simulation_cost import hours_of_simulation
 from wavlm.pipeline.stage_cost import Cost, StageCost
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
-from wavlm.specs import CodebookSpec, NetworkSpec, Recipe
+from wavlm.specs import (
+    SAMPLE_RATE_HZ,
+    CodebookSpec,
+    ExternalLabelsSpec,
+    LabelSource,
+    MfccFeatures,
+    MultiCodebookSpec,
+    NetworkSpec,
+    Recipe,
+    hidden_features,
+)
 from wavlm.specs.shapes import BACKWARD_FACTOR, FRAME_RATE_HZ, forward_flops, num_parameters
 
 FLAC_BYTES_PER_SECOND = 18_900  # measured: 16 kHz 16-bit read speech
@@ -72,6 +85,8 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
     left = frozenset(wanted if wanted is not None else artifacts if store is None else _missing(artifacts, store))
     shards = [item for item in keep_latest(artifacts) if isinstance(item, Shards)]
     hours = {item: hours_of(item, store) for item in shards}
+    talks = [item for item in artifacts if isinstance(item, Simulation)]
+    simulated = {item: Sum(hours_of_simulation(item, store)) for item in talks}
     speech = {spec.name for spec in recipe.speech}
     stages, epochs, made = [_corpora(shards, left), _shards(hours, store, left)], [], set[Artifact]()
     for model in models(artifacts):
@@ -79,7 +94,10 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         if model.codebook and model.codebook not in made:
             stages.append(_codebook(model.iteration, model.codebook, store))
         made |= {*new, *([model.codebook] if model.codebook else [])}
-        stages += [_labels(model, new, hours, left, store), _pretrain(model, hours, left)]
+        stages += [
+            *([_labels(model, new, hours, left, store)] if model.codebook else []),
+            _pretrain(model, hours, left),
+        ]
         if scores := scores_of(model, recipe):
             stages.append(_scores(scores))
         seconds = add(hours[item] for item in model.shards) * 3600
@@ -87,17 +105,18 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         epochs.append(trained / seconds.known if seconds.known and not seconds.unknown else None)
     stages += [
         StageCost(iteration, "evaluation", found.core_hours, petaflops=found.petaflops)
-        for iteration, found in sorted(cost_features(_evaluations(artifacts), hours, store).items())
+        for iteration, found in sorted(cost_features(_evaluations(artifacts), hours | simulated, store).items())
     ]
     heads = cost_heads(_evaluations(artifacts), store)
     stages += [StageCost(it, "heads", Sum(), petaflops=found.petaflops) for it, found in sorted(heads.items())]
+    stages += [_simulation(item, found, left) for item, found in simulated.items()]
     stages += [_finetune(item, store, left) for item in artifacts if isinstance(item, Finetune)]
     return Cost(
         hours=add(hours[item] for item in shards if item.corpus.name in speech),
         download_gigabytes=add(download_bytes(item.corpus.spec) for item in shards) * 1e-9,
         left_to_download_gigabytes=add(left_to_download(item, store) for item in shards if item.corpus in left) * 1e-9,
         unknown_hours=tuple(item.corpus.name for item in shards if hours[item].unknown),
-        parameters=tuple(num_parameters(item.network, item.codebook.num_clusters) for item in recipe.iterations),
+        parameters=tuple(_parameters(model) for model in models(artifacts)),
         epochs=tuple(epochs),
         stages=tuple(stages),
         freed_gigabytes=_freed(recipe, shards, models(artifacts)),
@@ -131,7 +150,7 @@ def _to_make(sizes: Mapping[Any, Sum], store: Store | None) -> dict[Any, Sum]:
 def _shard_bytes(shards: Shards, hours: Sum, store: Store | None) -> Sum:
     if store and store.is_complete(shards):
         return Sum(store.facts(shards, ShardsFacts).bytes)
-    return hours * (3600 * FLAC_BYTES_PER_SECOND)
+    return hours * (3600 * FLAC_BYTES_PER_SECOND * shards.spec.sample_rate_hz / SAMPLE_RATE_HZ)
 
 
 def _labels(
@@ -139,35 +158,53 @@ def _labels(
 ) -> StageCost:
     """The labels that no earlier iteration has made."""
     teacher = model.codebook.teacher if model.codebook else None
-    per_second = LABEL_BYTES_PER_SECOND / 1e9 * (1 if teacher else 2)
+    per_second = LABEL_BYTES_PER_SECOND / 1e9 * _labels_per_frame(model.codebook)
     sizes = {item: hours[item.shards] * (3600 * per_second) for item in labels}
     seconds = add(hours[item.shards] for item in labels) * 3600
     disk, left_disk = add(sizes.values()), _left(_to_make(sizes, store), left)
-    if model.codebook is None or teacher is None or model.codebook.spec.features.type == "mfcc":
+    if model.codebook is None or teacher is None or (hidden := hidden_features(model.codebook.spec)) is None:
         core_hours = seconds * (1 / MFCC_LABELS_RATE / 3600)
         return StageCost(model.iteration, "labels", core_hours, disk, left_disk)
     network = teacher_network(model.codebook, store)
-    layer = model.codebook.spec.features.layer
-    petaflops = seconds * (forward_flops(network, 15.0, layer) / 1e15) if network else UNKNOWN
+    petaflops = seconds * (forward_flops(network, 15.0, hidden.layer) / 1e15) if network else UNKNOWN
     core_hours = seconds * (1 / DECODE_RATE / 3600)
     return StageCost(model.iteration, "labels", core_hours, disk, left_disk, petaflops=petaflops)
 
 
-def sample_seconds(spec: CodebookSpec) -> float:
+def _labels_per_frame(codebook: Codebook | None) -> int:
+    """Labels per frame of the network: of MFCC there are two, of several streams one of each."""
+    if codebook is None:
+        return 0
+    return (2 if codebook.spec.features == MfccFeatures(type="mfcc") else 1) * codebook.spec.num_streams
+
+
+def sample_seconds(spec: LabelSource) -> float:
     """Audio that the sample of a codebook is taken from, if there is enough."""
-    return LENGTH_SECONDS * spec.sample_frames_per_cluster * spec.num_clusters / spec.frames_per_utterance
+    if isinstance(spec, ExternalLabelsSpec):
+        return 0.0
+    return LENGTH_SECONDS * spec.sample_frames / spec.frames_per_utterance
+
+
+def _fitting_hours(spec: LabelSource, network: NetworkSpec | None) -> float:
+    """Core hours of k-means, or of a fit of several codebooks, whose encoding compares frames with centres as often."""
+    match spec:
+        case CodebookSpec():
+            return _clustering_hours(spec.sample_frames, spec.num_clusters, network, spec.iterations * spec.redo)
+        case MultiCodebookSpec():
+            return _clustering_hours(spec.sample_frames, spec.num_clusters * spec.num_streams, network, spec.iterations)
+        case _:
+            return 0.0
 
 
 def _codebook(iteration: int, codebook: Codebook, store: Store | None) -> StageCost:
-    """The features of the sample, and k-means on them."""
+    """The features of the sample, and what is fitted on them."""
     spec, seconds = codebook.spec, sample_seconds(codebook.spec)
     network = teacher_network(codebook, store) if codebook.teacher else None
-    clustering = _clustering_hours(
-        spec.sample_frames_per_cluster * spec.num_clusters, spec.num_clusters, network, spec.iterations * spec.redo
-    )
-    if codebook.teacher is None or spec.features.type == "mfcc":
+    clustering = _fitting_hours(spec, network)
+    hidden = hidden_features(spec)
+    if codebook.teacher is None or hidden is None:
         return StageCost(iteration, "codebook", Sum(seconds / MFCC_LABELS_RATE / 3600 + clustering))
-    flops = seconds * forward_flops(network, LENGTH_SECONDS, spec.features.layer) if network else 0.0
+    flops = seconds * forward_flops(network, LENGTH_SECONDS, hidden.layer) if network else 0.0
     petaflops = Sum(flops / 1e15) if network else UNKNOWN
     return StageCost(iteration, "codebook", Sum(seconds / DECODE_RATE / 3600 + clustering), petaflops=petaflops)
 
@@ -206,7 +243,10 @@ def _snapshot_gigabytes(model: Model) -> float:
 
 
 def _parameters(model: Model) -> int:
-    return num_parameters(model.network, model.codebook.spec.num_clusters if model.codebook else 0)
+    clusters, streams = (
+        (model.codebook.spec.num_clusters, model.codebook.spec.num_streams) if model.codebook else (0, 1)
+    )
+    return num_parameters(model.network, clusters, streams, model.train.quantizer)
 
 
 def _pretrain(model: Model, hours: dict[Shards, Sum], left: frozenset[Artifact]) -> StageCost:
@@ -228,6 +268,13 @@ def _pretrain(model: Model, hours: dict[Shards, Sum], left: frozenset[Artifact])
     )
 
 
+def _simulation(item: Simulation, hours: Sum, left: frozenset[Artifact]) -> StageCost:
+    """The shards, and as much again while the conversations are made. Drawing and rooms are not counted."""
+    disk = hours * (3600 * FLAC_BYTES_PER_SECOND / 1e9)
+    core_hours = hours * (1 / ENCODE_RATE + 1 / PACK_RATE)
+    return StageCost(0, "simulation", core_hours, disk, _left({item: disk}, left))
+
+
 def _finetune(system: Finetune, store: Store | None, left: frozenset[Artifact]) -> StageCost:
     """The network's passes, and its checkpoints; the head is small beside it."""
     network, seconds = network_of_system(system, store), seconds_of(system)
@@ -236,7 +283,7 @@ def _finetune(system: Finetune, store: Store | None, left: frozenset[Artifact]) 
         petaflops = Sum(flops_of(system, network) / 1e15)
         each = ADAM_BYTES_PER_PARAMETER * num_parameters(network, 0) / 1e9
         disk = Sum(SNAPSHOTS * each + WEIGHT_BYTES_PER_PARAMETER * num_parameters(network, 0) / 1e9)
-    iteration = system.subject.iteration if isinstance(system.subject, Model) else 0
+    iteration = system.stands_on.iteration if isinstance(system.stands_on, Model) else 0
     precisions = {stage.precision for stage in system.spec.stages}
     return StageCost(
         iteration,

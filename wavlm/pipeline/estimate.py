@@ -13,14 +13,15 @@ from collections.abc import Callable, Sequence
 from wavlm.execution.processes import num_cores
 from wavlm.execution.rates import CORE_FLOPS, DECODE_RATE, ENCODE_RATE, MFCC_RATE, RESAMPLE_RATE
 from wavlm.pipeline.amounts import hours_of, share_to_make
-from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Finetune, Labels, Model, Scores, Shards
+from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Finetune, Labels, Model, Scores, Shards, Simulation
 from wavlm.pipeline.cost import LENGTH_SECONDS, sample_seconds
 from wavlm.pipeline.evaluation_cost import network_of
 from wavlm.pipeline.finetune_cost import flops_of, network_of_system, seconds_of
 from wavlm.pipeline.imported import teacher_network
+from wavlm.pipeline.simulation_cost import hours_of_simulation
 from wavlm.pipeline.store import Store
-from wavlm.specs import SAMPLE_RATE_HZ, NetworkSpec
-from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
+from wavlm.specs import NetworkSpec, hidden_features
+from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops, sample_rate_of
 
 REFERENCE_FLOPS = CORE_FLOPS  # of one core of the machine on which the rates of steps were measured, in the same crop
 PASSES = 3  # timed, after one that is not
@@ -40,7 +41,7 @@ def measure_speed(network: NetworkSpec, crop_seconds: float) -> float:
     seconds = min(crop_seconds, MOST_CROP_SECONDS, MOST_FLOPS / of_a_second)
     with one_thread():
         model = WavLM(network, num_clusters=2)
-        waveform = torch.zeros(1, round(seconds * SAMPLE_RATE_HZ))
+        waveform = torch.zeros(1, round(seconds * sample_rate_of(network.conv_layers)))
         spent = [
             _time_pass(lambda: torch.autograd.backward(model.extract(waveform).square().mean()))
             for _ in range(1 + PASSES)
@@ -90,7 +91,7 @@ def _core_seconds(artifact: Artifact, store: Store, flops: float) -> float:
             per_second = BACKWARD_FACTOR * forward_flops(artifact.network, train.max_crop_seconds)
             seconds = train.updates * train.batch_seconds * per_second / flops
         case Evaluation():
-            there = sum(_seconds_of(item, store) for item in artifact.shards)
+            there = sum(_seconds_of(item, store) for item in artifact.data)
             seconds = there * _state_seconds(artifact, flops, store)
         case Finetune():
             network = network_of_system(artifact, store)
@@ -108,12 +109,13 @@ def _state_seconds(artifact: Evaluation, flops: float, store: Store) -> float:
 
 def _feature_seconds(codebook: Codebook, seconds: float, flops: float, store: Store) -> float:
     """What one core needs for the features of so much audio; of a teacher that is not known yet 0."""
-    features = codebook.spec.features
-    if codebook.teacher is None or features.type == "mfcc":
+    hidden = hidden_features(codebook.spec)
+    if codebook.teacher is None or hidden is None:
         return seconds * (1 / DECODE_RATE + 1 / MFCC_RATE) * REFERENCE_FLOPS / flops
     network = teacher_network(codebook, store)
-    return seconds * forward_flops(network, LENGTH_SECONDS, features.layer) / flops if network else 0.0
+    return seconds * forward_flops(network, LENGTH_SECONDS, hidden.layer) / flops if network else 0.0
 
 
-def _seconds_of(shards: Shards, store: Store) -> float:
-    return hours_of(shards, store).known * 3600
+def _seconds_of(data: Shards | Simulation, store: Store) -> float:
+    hours = hours_of_simulation(data, store) if isinstance(data, Simulation) else hours_of(data, store).known
+    return hours * 3600

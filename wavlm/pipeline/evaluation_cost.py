@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from wavlm.execution.rates import CORE_FLOPS_OF_HEADS, DECODE_RATE, MFCC_RATE
 from wavlm.pipeline.amounts import NOTHING, UNKNOWN, Sum
-from wavlm.pipeline.artifacts import Evaluation, ImportedModel, Model, Shards
+from wavlm.pipeline.artifacts import Evaluation, ImportedModel, Model, Shards, Simulation
 from wavlm.pipeline.imported import find_network
 from wavlm.pipeline.store import Store
 from wavlm.specs import NetworkSpec
@@ -34,14 +34,14 @@ class FeaturesCost:
 
 
 def cost_features(
-    evaluations: Iterable[Evaluation], hours: Mapping[Shards, Sum], store: Store | None
+    evaluations: Iterable[Evaluation], hours: Mapping[Shards | Simulation, Sum], store: Store | None
 ) -> dict[int, FeaturesCost]:
     """By iteration. All layers are computed."""
-    pairs = {(_subject_of(it), shards.key): (it, shards) for it in evaluations for shards in it.shards}
+    pairs = {(_subject_of(it), data.key): (it, data) for it in evaluations for data in it.data}
     found: dict[int, FeaturesCost] = {}
-    for evaluation, shards in pairs.values():
+    for evaluation, data in pairs.values():
         iteration = evaluation.subject.iteration if isinstance(evaluation.subject, Model) else 0
-        before, seconds = found.get(iteration, FeaturesCost()), hours[shards] * 3600
+        before, seconds = found.get(iteration, FeaturesCost()), hours[data] * 3600
         core, petaflops = seconds * (1 / DECODE_RATE / 3600), NOTHING
         if isinstance(evaluation.subject, FbankBaseline | MfccBaseline):
             core = core + seconds * (1 / MFCC_RATE / 3600)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wavlm.corpus.manifest import stream_manifest
 from wavlm.evaluation.examples import Take
 from wavlm.evaluation.features.states import Subject
+from wavlm.evaluation.heard import digests_of, find_heard
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.run import Inputs
+from wavlm.mixing.conversations.places import corpus_of, shards_of
 from wavlm.nn.description import WEIGHTS_FILE
 from wavlm.pipeline.artifacts import Artifact, Corpus, Evaluation, Model, lineage
 from wavlm.pipeline.store import Store
@@ -29,6 +30,12 @@ def find_inputs(artifact: Evaluation, store: Store) -> Inputs:
         )
         for number, item in enumerate(shards)
     )
+    packed = {item.key: store.path(item) for item in shards}
+    corpora = labelled[: len(artifact.shards)]
+    if artifact.simulation is not None:
+        folder = store.path(artifact.simulation)
+        packed[artifact.simulation.key] = shards_of(folder)
+        corpora += (LabelledCorpus(artifact.simulation.name, corpus_of(folder), shards_of(folder), len(labelled)),)
     subject = artifact.subject
     if isinstance(subject, Artifact):
         folder = store.path(subject)
@@ -37,9 +44,9 @@ def find_inputs(artifact: Evaluation, store: Store) -> Inputs:
     else:
         found = Subject(key_of(canonical(subject)), baseline=subject)
     return Inputs(
-        corpora=labelled[: len(artifact.shards)],
+        corpora=corpora,
         noise=labelled[len(artifact.shards) :],
-        shards={item.key: store.path(item) for item in shards},
+        shards=packed,
         subject=found,
         subject_name=artifact.subject_name,
         notes=tuple(filter(None, [describe_training(artifact, store)])),
@@ -56,16 +63,5 @@ def _find_heard(labelled: Sequence[LabelledCorpus], artifact: Evaluation, store:
     if not isinstance(artifact.subject, Model):
         return frozenset()
     trained = [it for it in lineage([artifact.subject]) if isinstance(it, Corpus) and it.spec.role == "speech"]
-    digests: set[str] = set()
-    for corpus in trained:
-        if store.is_complete(corpus):
-            for batch in stream_manifest(store.path(corpus), ["sha256"]):
-                digests.update(batch["sha256"].to_pylist())
-    heard = set()
-    for item in labelled if digests else ():
-        keys: set[str] = set()
-        for batch in stream_manifest(item.corpus_dir, ["key", "sha256"]):
-            pairs = zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True)
-            keys.update(key for key, sha256 in pairs if sha256 in digests)
-        heard |= {row.take for row in item.rows if row.key in keys}
-    return frozenset(heard)
+    digests = {it for corpus in trained if store.is_complete(corpus) for it in digests_of(store.path(corpus))}
+    return find_heard(labelled, digests)

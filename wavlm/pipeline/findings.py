@@ -32,6 +32,12 @@ def _describe_training(iteration: int, training: TrainingResults) -> Iterator[st
     for what, ends in (("training", training.train_loss), ("validation", training.valid_loss)):
         if ends:
             yield _describe_loss(iteration, what, *ends)
+    if training.hard_perplexity:
+        first, last = training.hard_perplexity
+        yield (
+            f"Iteration {iteration}: the hard perplexity of the codes went from {first:.1f} to {last:.1f} on held-out "
+            "speech. Where it falls to that of one code, the loss is best and nothing is learned."
+        )
     if training.copies_of_valid:
         yield (
             f"Iteration {iteration}: {training.copies_of_valid:,} utterances of train were left out, because their "

@@ -19,7 +19,7 @@ LENGTH_SECONDS = 10.0  # of a typical utterance that is not cut
 
 def network_of_system(system: Finetune, store: Store | None) -> NetworkSpec | None:
     """The network that is trained; None for baselines without one, and if it is not known yet."""
-    subject = system.subject
+    subject = system.stands_on
     if isinstance(subject, Model):
         return subject.network
     if isinstance(subject, ImportedModel):
@@ -29,7 +29,7 @@ def network_of_system(system: Finetune, store: Store | None) -> NetworkSpec | No
 
 def has_network(system: Finetune) -> bool:
     """Whether there is a network, known or not."""
-    return isinstance(system.subject, Model | ImportedModel | RandomBaseline)
+    return isinstance(system.stands_on, Model | ImportedModel | RandomBaseline)
 
 
 def seconds_of(system: Finetune) -> float:

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 from wavlm.errors.secrets import without_secrets_in
-from wavlm.export.sources import find_model, read_model_network
-from wavlm.nn.description import read_network
+from wavlm.export.sources import ModelFiles, find_model, read_model_network
+from wavlm.finetune.sources import find_system
+from wavlm.nn.description import NETWORK_FILE, read_network
 from wavlm.pipeline.artifacts import Codebook, ImportedModel
 from wavlm.pipeline.store import Store
-from wavlm.specs import ModelArchive, ModelFolder, NetworkSpec
+from wavlm.specs import ModelArchive, ModelFolder, ModelSpec, NetworkSpec
 
 
 def describe_source(artifact: ImportedModel) -> str:
@@ -30,16 +31,22 @@ def place_of(source: ModelFolder) -> Path:
     return Path(os.path.expanduser(source.path)).absolute()  # noqa: PTH111 - that of Path raises RuntimeError
 
 
+def find_files(spec: ModelSpec, place: Path) -> ModelFiles:
+    """The files of a model at a place, or of a system. Raises ImportRefusedError if there is none."""
+    return find_system(place) if spec.part == "system" else find_model(place)
+
+
 def find_network(artifact: ImportedModel, store: Store | None) -> NetworkSpec | None:
     """The network of a model: of the store's, of the files that it is read from, or of its spec; None if none says it.
 
     Raises ModelFileError if files are there and describe none.
     """
     if store and store.is_complete(artifact):
-        return read_network(store.path(artifact)).network
+        folder = store.path(artifact)
+        return read_network(folder).network if (folder / NETWORK_FILE).exists() else None
     source = artifact.spec.folder
     if source and place_of(source).exists():
-        return read_model_network(find_model(place_of(source))) or artifact.spec.network
+        return read_model_network(find_files(artifact.spec, place_of(source))) or artifact.spec.network
     return artifact.spec.network
 
 

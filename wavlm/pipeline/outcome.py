@@ -12,6 +12,7 @@ from wavlm.evaluation.results.facts import EvaluationFacts
 from wavlm.export.facts import ModelFacts
 from wavlm.finetune.facts import FinetuneFacts
 from wavlm.labels.facts import CodebookFacts, LabelsFacts
+from wavlm.mixing.conversations.facts import SimulationFacts
 from wavlm.mixing.facts import MixturesFacts
 from wavlm.pipeline.artifacts import (
     Artifact,
@@ -27,6 +28,7 @@ from wavlm.pipeline.artifacts import (
     Registration,
     Scores,
     Shards,
+    Simulation,
     SystemRegistration,
 )
 from wavlm.pipeline.imported import describe_source
@@ -84,13 +86,21 @@ def _imported(artifact: ImportedModel, store: Store) -> Iterator[str]:
     facts = store.facts(artifact, ModelFacts)
     yield f"{facts.num_layers} layers of width {facts.width}, {facts.parameters / 1e6:,.1f} M parameters"
     yield f"from {describe_source(artifact)} ({facts.layout} layout)"
-    yield f"head for {facts.num_clusters} clusters" if facts.has_head else "no head"
+    head = f"head for {facts.num_clusters} clusters" if facts.num_clusters else "head with a quantiser"
+    yield head if facts.has_head else "no head"
 
 
 def _codebook(artifact: Codebook, store: Store) -> Iterator[str]:
     facts = store.facts(artifact, CodebookFacts)
     fit = facts.valid or facts.train
-    yield f"{facts.num_clusters} clusters of {facts.num_channels} channels, {facts.train.num_frames} frames"
+    streams = f"{facts.num_streams} x " if facts.num_streams > 1 else ""
+    if facts.features is None:
+        yield f"{streams}{facts.num_clusters} classes, {facts.train.num_frames} frames"
+        yield f"{fit.used_clusters} used, perplexity {fit.perplexity:.1f}"
+        return
+    yield f"{streams}{facts.num_clusters} clusters of {facts.num_channels} channels, {facts.train.num_frames} frames"
+    if facts.stream_errors:
+        yield f"error by codebook: {', '.join(f'{error:.3f}' for error in facts.stream_errors)} of the variance"
     yield f"{fit.used_clusters} used, perplexity {fit.perplexity:.1f}, {fit.inertia_per_frame:.4g} inertia per frame"
 
 
@@ -99,7 +109,8 @@ def _labels(artifact: Labels, store: Store) -> Iterator[str]:
     yield f"{facts.num_labels} labels of {facts.num_utterances} utterances"
     yield f"{facts.used_clusters} of {facts.num_clusters} clusters used, entropy {facts.entropy_bits:.2f} bits"
     if quality := facts.quality:
-        yield f"PNMI {quality.pnmi:.3f}, phone purity {quality.phone_purity:.3f}"
+        joint = f", of all {facts.num_streams} streams {facts.joint_pnmi:.3f}" if facts.joint_pnmi is not None else ""
+        yield f"PNMI {quality.pnmi:.3f}{joint}, phone purity {quality.phone_purity:.3f}"
     else:
         yield "quality unknown: no phones"
 
@@ -108,6 +119,14 @@ def _mixtures(artifact: Mixtures, store: Store) -> Iterator[str]:
     facts = store.facts(artifact, MixturesFacts)
     yield f"{facts.utterances} mixtures, {facts.with_speech} with speech, {facts.with_noise} with noise"
     yield f"{facts.mixed_share:.0%} of the samples mixed, {facts.mean_ratio_db:.1f} dB in the mean"
+
+
+def _simulation(artifact: Simulation, store: Store) -> Iterator[str]:
+    facts = store.facts(artifact, SimulationFacts)
+    for name, part in (("train", facts.train), ("dev", facts.dev), ("test", facts.test)):
+        if part is not None:
+            yield f"{name}: {part.conversations} conversations, {part.hours:.2f} h, {part.voices} voices"
+            yield f"{part.overlap:.1%} of the speech overlaps, nobody speaks in {part.silence:.1%}"
 
 
 def _model(artifact: Model, store: Store) -> Iterator[str]:
@@ -122,6 +141,8 @@ def _model(artifact: Model, store: Store) -> Iterator[str]:
     if results.masked_accuracy is not None:
         guess = "" if results.majority is None else f" (commonest label: {results.majority:.1%})"
         yield f"masked accuracy {results.masked_accuracy:.1%}{guess}"
+    if results.hard_perplexity:
+        yield f"hard perplexity {results.hard_perplexity[0]:.1f} to {results.hard_perplexity[1]:.1f}"
 
 
 def _scores(artifact: Scores, store: Store) -> Iterator[str]:
@@ -188,6 +209,7 @@ _DESCRIBE: dict[type[Artifact], Callable[[Any, Store], Iterator[str]]] = {
     Codebook: _codebook,
     Labels: _labels,
     Mixtures: _mixtures,
+    Simulation: _simulation,
     Model: _model,
     Scores: _scores,
     Evaluation: _evaluation,

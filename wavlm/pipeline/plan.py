@@ -21,6 +21,7 @@ from wavlm.pipeline.artifacts import (
     Registration,
     Scores,
     Shards,
+    Simulation,
     SystemRegistration,
     Teacher,
     build_order,
@@ -29,13 +30,15 @@ from wavlm.pipeline.artifacts import (
 from wavlm.pipeline.stages import EVALUATE, StageName, kinds_of
 from wavlm.specs import (
     BaselineSpec,
-    CodebookSpec,
     CorpusSpec,
     IterationSpec,
+    LabelSource,
     MixSpec,
     NetworkSpec,
     Recipe,
+    SampledSpec,
     ShardSpec,
+    SimulationSpec,
     StartSpec,
 )
 from wavlm.specs.lookup import suggest
@@ -101,7 +104,13 @@ def evaluations_of(model: Teacher | None, recipe: Recipe) -> tuple[Evaluation, .
     baselines = (_fill_network(item, network) for item in recipe.evaluate.baselines)
     subjects = (*((model,) if model else ()), *baselines)
     return tuple(
-        Evaluation(spec, subject, _shards(spec.corpora, spec.shards), _shards(spec.noise, spec.shards))
+        Evaluation(
+            spec,
+            subject,
+            _shards(spec.corpora, spec.shards),
+            _shards(spec.noise, spec.shards),
+            simulation_of(spec.simulation),
+        )
         for spec in recipe.evaluate.evaluations
         for subject in subjects
     )
@@ -109,12 +118,24 @@ def evaluations_of(model: Teacher | None, recipe: Recipe) -> tuple[Evaluation, .
 
 def systems_of(recipe: Recipe, last: Model | None) -> Iterator[Finetune]:
     """The systems that a recipe fine-tunes. last: the model of its last iteration."""
+    made: dict[str, Finetune] = {}
     for spec in recipe.finetune:
-        model = ImportedModel(recipe.models[spec.model], spec.model) if spec.model and not spec.baseline else last
-        subject = model if spec.baseline is None else _fill_network(spec.baseline, None)
+        subject: Teacher | Finetune | BaselineSpec | None = made.get(spec.system, last)
+        if spec.baseline is not None:
+            subject = _fill_network(spec.baseline, None)
+        elif spec.system not in made and (name := spec.system or spec.model):
+            subject = ImportedModel(recipe.models[name], name)
         assert subject is not None  # noqa: S101 - the recipe was checked
         shards, noise, rooms = (_shards(it, spec.shards) for it in (spec.corpora, spec.noise, spec.rooms))
-        yield Finetune(spec, subject, shards, noise, rooms)
+        made[spec.name] = Finetune(spec, subject, shards, noise, rooms, simulation_of(spec.simulation))
+    yield from made.values()
+
+
+def simulation_of(spec: SimulationSpec | None) -> Simulation | None:
+    """The conversations of a spec, with the shards that they are made of; None without one."""
+    if spec is None:
+        return None
+    return Simulation(spec, *(_shards(corpora, spec.shards) for corpora in (spec.corpora, spec.noise, spec.rooms)))
 
 
 def evaluated_models(recipe: Recipe) -> list[ImportedModel]:
@@ -211,7 +232,8 @@ def _places(artifact: Artifact, artifacts: Sequence[Artifact]) -> set[int]:
     if isinstance(artifact, Scores | Export | Registration):
         return {artifact.model.iteration}
     if isinstance(artifact, Evaluation | Finetune):
-        return {artifact.subject.iteration} if isinstance(artifact.subject, Model) else set()
+        subject = artifact.stands_on if isinstance(artifact, Finetune) else artifact.subject
+        return {subject.iteration} if isinstance(subject, Model) else set()
     found = set()
     for model in models(artifacts):
         teacher, start = model.codebook and model.codebook.teacher, model.start
@@ -229,19 +251,17 @@ def _collect_sources(recipe: Recipe) -> _Sources:
 
 def used_models(recipe: Recipe) -> list[ImportedModel]:
     """The models from elsewhere that iterations name."""
-    features = [iteration.codebook.features for iteration in recipe.iterations]
-    teachers = {item.model for item in features if item.type == "hidden"}
-    used = teachers | {iteration.start.model for iteration in recipe.iterations if iteration.start}
+    used = {item.teacher for item in recipe.iterations} | {it.start.model for it in recipe.iterations if it.start}
     used |= {item.called for item in evaluated_models(recipe)}
-    used |= {item.model for item in recipe.finetune if item.baseline is None}
+    used |= {item.system or item.model for item in recipe.finetune if item.baseline is None}
     return [ImportedModel(spec, name) for name, spec in recipe.models.items() if name in used]
 
 
-def _teacher(recipe: Recipe, number: int, before: Model | None) -> Teacher | None:
-    features = recipe.iterations[number - 1].codebook.features
-    if features.type == "mfcc":
+def _teacher(recipe: Recipe, iteration: IterationSpec, before: Model | None) -> Teacher | None:
+    if iteration.hidden is None:
         return None
-    return before if features.model is None else ImportedModel(recipe.models[features.model], features.model)
+    name = iteration.teacher
+    return before if name is None else ImportedModel(recipe.models[name], name)
 
 
 def _start(recipe: Recipe, start: StartSpec | None) -> StartSpec | ImportedModel | None:
@@ -253,14 +273,18 @@ def _start(recipe: Recipe, start: StartSpec | None) -> StartSpec | ImportedModel
 def _model(recipe: Recipe, number: int, sources: _Sources, before: Model | None) -> Model:
     iteration = recipe.iterations[number - 1]
     shards = _select_speech(iteration.speech, sources.speech)
-    fitted_on = _order_speech(iteration.codebook.speech, sources.speech) or shards
-    fitted_on = tuple(_find_fitted(item, iteration.codebook) for item in fitted_on)
-    codebook = Codebook(iteration.codebook, fitted_on, _teacher(recipe, number, before))
+    data: tuple[Labels, ...] | tuple[Shards, ...] = shards
+    if spec := iteration.codebook:
+        fitted_on = _order_speech(spec.speech, sources.speech) or shards
+        is_fitted = isinstance(spec, SampledSpec)
+        fitted_on = tuple(_find_fitted(item, spec) for item in fitted_on) if is_fitted else ()
+        codebook = Codebook(spec, fitted_on, _teacher(recipe, iteration, before))
+        data = tuple(Labels(codebook, item) for item in shards)
     noise, rooms = sources.of_mix(iteration.mix)
     return Model(
         network=iteration.network,
         train=iteration.train,
-        data=tuple(Labels(codebook, item) for item in shards),
+        data=data,
         mix=iteration.mix,
         noise=noise,
         rooms=rooms,
@@ -270,7 +294,7 @@ def _model(recipe: Recipe, number: int, sources: _Sources, before: Model | None)
     )
 
 
-def _find_fitted(shards: Shards, spec: CodebookSpec) -> Shards:
+def _find_fitted(shards: Shards, spec: LabelSource) -> Shards:
     """The shards of the generation that a codebook is fitted on. It follows from the list of generations alone."""
     source = shards.corpus.spec.folder
     if source is None:

@@ -43,10 +43,11 @@ def plot_curves(model_dir: Path, out: Path, title: str) -> Path:
     figure = Figure(figsize=(10, 4.6), dpi=DPI, layout="constrained")
     figure.suptitle(title)
     loss, accuracy = figure.subplots(1, 2)
-    _draw_splits(loss, curves, "masked_loss", scale=1.0)
+    kind = "contrast" if "valid/contrast_loss" in curves or "train/contrast_loss" in curves else "masked"
+    _draw_splits(loss, curves, f"{kind}_loss", scale=1.0)
     _draw_level(loss, curves.get("valid/label_entropy"), "guessing by label frequency: {:.2f}")
     loss.set(xlabel="update", ylabel="loss per frame [nats]", title="Loss")
-    _draw_splits(accuracy, curves, "masked_accuracy", scale=100.0)
+    _draw_splits(accuracy, curves, f"{kind}_accuracy", scale=100.0)
     _draw_level(accuracy, majority, "always the commonest label: {:.1f} %", scale=100.0)
     accuracy.set(xlabel="update", ylabel="masked frames predicted right [%]", title="Accuracy")
     accuracy.set_ylim(bottom=0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -19,10 +19,11 @@ from wavlm.pipeline.check import NotReadyError
 from wavlm.pipeline.check.sources import find_missing, find_missing_model
 from wavlm.pipeline.imported import place_of
 from wavlm.pipeline.store import Store
-from wavlm.specs import BaselineSpec, FinetuneSpec, ModelSpec, NetworkSpec, SuiteSpec
+from wavlm.specs import BaselineSpec, CorpusSpec, EvaluationSpec, FinetuneSpec, ModelSpec, NetworkSpec, SuiteSpec
 from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
 from wavlm.specs.identity import key_of
 from wavlm.specs.lookup import find_file, shipped_specs
+from wavlm.specs.system_file import MODEL, SYSTEM
 from wavlm.specs.yaml import read_model, read_network
 from wavlm.storage.files import write_text
 
@@ -68,22 +69,30 @@ def write_request(model: str, suite: SuiteSpec, store: Store, network: NetworkSp
     return _write(fields, store, FOLDER)
 
 
-def write_finetune_request(spec: FinetuneSpec, model: str, store: Store, network: NetworkSpec | None = None) -> Path:
-    """Write the recipe that fine-tunes a system on a model; return its path. The same request gives the same file.
+def write_finetune_request(
+    specs: Sequence[FinetuneSpec], named: str, store: Store, network: NetworkSpec | None = None
+) -> Path:
+    """Write the recipe that fine-tunes systems, each of which goes on from the one before; return its path.
 
-    model: as of `write_request`, or the name of a file of data_specs/models. network: that of a registered model.
+    The same request gives the same file. named: what the first one stands on, as of `write_request`, or the name of a
+    file of data_specs/models; or the system that it goes on from. network: that of a registered model.
     Raises UsageError (SUBJECT_UNKNOWN) for anything else.
     """
-    baseline = _read_baseline(model)
-    models = {} if baseline else {"model": _model_fields(model, network)}
-    changed = {"baseline": baseline, "model": "" if baseline else "model"}
+    first, last = specs[0], specs[-1]
+    baseline = None if first.system else _read_baseline(named)
+    kind = SYSTEM if first.system else MODEL
+    if first.system:
+        models: dict[str, object] = {kind: {"source": dict(_source_of(named)), "part": "system"}}
+    else:
+        models = {} if baseline else {kind: _model_fields(named, network)}
+    changed: dict[str, object] = {"baseline": baseline, kind: "" if baseline else kind}
     fields = {
-        "name": _name_request(spec.name, model, Path(model).stem if Path(model).expanduser().exists() else model),
-        "description": f"Fine-tunes {spec.name} on {model}.",
+        "name": _name_request(last.name, named, Path(named).stem if Path(named).expanduser().exists() else named),
+        "description": f"Fine-tunes {last.name} on {named}.",
         "registry_name": "unused",
         "shards": {"min_seconds": 0.1, "max_seconds": 3600.0},
         "models": models,
-        "finetune": [spec.model_copy(update=changed).model_dump(mode="json")],
+        "finetune": [it.model_dump(mode="json") for it in (first.model_copy(update=changed), *specs[1:])],
     }
     return _write(fields, store, FINETUNES)
 
@@ -127,17 +136,18 @@ def set_missing_aside(suite: SuiteSpec) -> tuple[SuiteSpec, list[CodedError]]:
 
     Raises NotReadyError, which lists all of it, if none can be run.
     """
-    missing = {
-        spec: list(find_missing(spec)) for it in suite.evaluations for spec in dict.fromkeys((*it.corpora, *it.noise))
-    }
+    missing = {spec: list(find_missing(spec)) for it in suite.evaluations for spec in dict.fromkeys(_corpora_of(it))}
     models = {it.name: list(find_missing_model(it)) for it in suite.evaluations}
-    ready = tuple(
-        it for it in suite.evaluations if not any((*map(missing.get, (*it.corpora, *it.noise)), models[it.name]))
-    )
+    ready = tuple(it for it in suite.evaluations if not any((*map(missing.get, _corpora_of(it)), models[it.name])))
     problems = [error for errors in (*missing.values(), *models.values()) for error in errors]
     if not ready:
         raise NotReadyError(problems)
     return suite.model_copy(update={"evaluations": ready}), problems
+
+
+def _corpora_of(spec: EvaluationSpec) -> tuple[CorpusSpec, ...]:
+    simulated = (*spec.simulation.corpora, *spec.simulation.noise, *spec.simulation.rooms) if spec.simulation else ()
+    return (*spec.corpora, *spec.noise, *simulated)
 
 
 def set_absent_aside(suite: SuiteSpec) -> tuple[SuiteSpec, list[str]]:

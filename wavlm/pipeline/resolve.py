@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wavlm.errors import BadDataError, UsageError
 from wavlm.execution.fence import STALL_SECONDS
@@ -27,7 +27,7 @@ from wavlm.pipeline.record import RECORD_FILE, read_field
 from wavlm.pipeline.refreshes import read_refresh, take_corpus
 from wavlm.pipeline.resolve_models import read_models, resolve_models
 from wavlm.pipeline.store import Store
-from wavlm.specs import CorpusSpec, FolderSource, HoldOut, Recipe
+from wavlm.specs import CorpusSpec, FolderSource, HoldOut, Recipe, Spec
 from wavlm.specs.identity import canonical
 
 if TYPE_CHECKING:  # their libraries are imported where there is a folder
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # their libraries are imported where there is a folder
 
 logger = logging.getLogger(__name__)
 
+S = TypeVar("S", bound=Spec)
 ROLES = ("speech", "noise", "rooms")  # the fields of a recipe that hold corpora
 
 
@@ -117,6 +118,8 @@ def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
     evaluations = recipe.evaluate.evaluations if recipe.evaluate else ()
     of_tasks = [spec for it in evaluations for spec in (*it.corpora, *it.noise)]
     of_tasks += [spec for it in recipe.finetune for spec in (*it.corpora, *it.noise, *it.rooms)]
+    simulations = [*(it.simulation for it in evaluations), *(it.simulation for it in recipe.finetune)]
+    of_tasks += [spec for it in simulations if it for spec in (*it.corpora, *it.noise, *it.rooms)]
     return (*of_roles, *dict.fromkeys(of_tasks))
 
 
@@ -149,17 +152,18 @@ def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:
 def _replace_corpora(recipe: Recipe, change: Callable[[CorpusSpec], CorpusSpec]) -> Recipe:
     changed: dict[str, object] = {role: tuple(map(change, getattr(recipe, role))) for role in ROLES}
     if suite := recipe.evaluate:
-        evaluations = (
-            it.model_copy(update={"corpora": tuple(map(change, it.corpora)), "noise": tuple(map(change, it.noise))})
-            for it in suite.evaluations
-        )
-        changed["evaluate"] = suite.model_copy(update={"evaluations": tuple(evaluations)})
-    of_systems = ("corpora", "noise", "rooms")
-    changed["finetune"] = tuple(
-        it.model_copy(update={name: tuple(map(change, getattr(it, name))) for name in of_systems})
-        for it in recipe.finetune
-    )
+        evaluations = tuple(_replace_in(it, ("corpora", "noise"), change) for it in suite.evaluations)
+        changed["evaluate"] = suite.model_copy(update={"evaluations": evaluations})
+    changed["finetune"] = tuple(_replace_in(it, ("corpora", "noise", "rooms"), change) for it in recipe.finetune)
     return recipe.model_copy(update=changed)
+
+
+def _replace_in(spec: S, fields: Sequence[str], change: Callable[[CorpusSpec], CorpusSpec]) -> S:
+    """A spec with other corpora in these fields, and in its simulation if it has one."""
+    changed: dict[str, object] = {name: tuple(map(change, getattr(spec, name))) for name in fields}
+    if simulation := getattr(spec, "simulation", None):
+        changed["simulation"] = _replace_in(simulation, ("corpora", "noise", "rooms"), change)
+    return spec.model_copy(update=changed)
 
 
 def _is_pinned_and_gone(spec: CorpusSpec) -> bool:

@@ -11,9 +11,9 @@ from pathlib import Path
 from wavlm.errors import BadDataError
 from wavlm.errors.boundary import code_errors
 from wavlm.export.errors import ImportRefusedError
-from wavlm.export.sources import ModelFiles, content_of, find_model
+from wavlm.export.sources import ModelFiles, content_of
 from wavlm.pipeline.digests import cached_sha256, known_sha256
-from wavlm.pipeline.imported import place_of
+from wavlm.pipeline.imported import find_files, place_of
 from wavlm.pipeline.plan import used_models
 from wavlm.pipeline.refreshes import find_version, read_refresh
 from wavlm.pipeline.store import Store
@@ -47,7 +47,8 @@ def read_models(recipe: Recipe, store: Store) -> None:
     """Hash the files of models that are folders, as far as they are new or have changed. What is not there is left."""
     names = {name for item in used_models(recipe) for name in (item.called, item.spec.first) if name}
     for name in sorted(names):
-        if (source := recipe.models[name].folder) and (files := _find(source)):
+        spec = recipe.models[name]
+        if (source := spec.folder) and (files := _find(spec, source)):
             with code_errors(files.place):
                 content_of(files, lambda path: cached_sha256(path, store.root))
 
@@ -58,7 +59,7 @@ def unknown_models(resolved: Recipe) -> tuple[str, ...]:
 
 
 def _fill_folder(name: str, spec: ModelSpec, source: ModelFolder, root: Path) -> ModelSpec:
-    content = _known_content(source, root)
+    content = _known_content(spec, source, root)
     if content is None:
         return spec
     if source.content not in (None, content):
@@ -70,9 +71,9 @@ def _fill_folder(name: str, spec: ModelSpec, source: ModelFolder, root: Path) ->
     return spec.model_copy(update={"source": source.model_copy(update={"content": content})})
 
 
-def _known_content(source: ModelFolder, root: Path) -> str | None:
+def _known_content(spec: ModelSpec, source: ModelFolder, root: Path) -> str | None:
     """The content of a model as it is now; None if a file of it has to be hashed first, or there is none."""
-    files = _find(source)
+    files = _find(spec, source)
     known = {path: known_sha256(path, root) for path in files.paths} if files else {}
     if files is None or None in known.values():
         return None
@@ -80,9 +81,9 @@ def _known_content(source: ModelFolder, root: Path) -> str | None:
     return content_of(files, digest_of)
 
 
-def _find(source: ModelFolder) -> ModelFiles | None:
+def _find(spec: ModelSpec, source: ModelFolder) -> ModelFiles | None:
     """The files of a model; None if there is none: the check before a run says so."""
     try:
-        return find_model(place_of(source))
+        return find_files(spec, place_of(source))
     except (ImportRefusedError, OSError):
         return None

@@ -15,6 +15,7 @@ from wavlm.pipeline.artifacts import Labels, Model, Scores, Shards
 from wavlm.pipeline.curves import Curve, read_curves
 from wavlm.pipeline.parts import PartFigures
 from wavlm.pipeline.store import Store
+from wavlm.specs import name_features
 from wavlm.storage.facts import Facts
 from wavlm.train.facts import TRAINING_FILE, read_training
 
@@ -51,6 +52,7 @@ class TrainingResults:
     mixed_accuracy: float | None
     majority: float | None  # masked accuracy of always guessing the commonest label
     copies_of_valid: int = 0  # utterances of train that were left out
+    hard_perplexity: tuple[float, float] | None = None  # of a quantiser's codes, on held-out speech
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,8 @@ def label_quality_of(labels: Sequence[Labels], store: Store) -> LabelQuality | N
         return None
     frames = sum(quality.num_frames for _, quality in known)
     codebook = labels[0].codebook
-    features = codebook.spec.features
     return LabelQuality(
-        features="MFCC" if features.type == "mfcc" else f"layer {features.layer}",
+        features=name_features(codebook.spec),
         num_clusters=codebook.spec.num_clusters,
         pnmi=sum(quality.pnmi * quality.num_frames for _, quality in known) / frames,
         phone_purity=sum(quality.phone_purity * quality.num_frames for _, quality in known) / frames,
@@ -121,6 +122,7 @@ def read_training_results(model_dir: Path) -> TrainingResults | None:
         mixed_accuracy=_last(curves.get("valid_mixed/masked_accuracy")),
         majority=_last(curves.get("valid/majority")),
         copies_of_valid=read_training(model_dir).copies_of_valid if (model_dir / TRAINING_FILE).is_file() else 0,
+        hard_perplexity=_ends(curves.get("valid/hard_perplexity")),
     )
 
 

@@ -45,7 +45,7 @@ def board_of(model: Model, recipe: Recipe, store: Store) -> Board:
 
 def systems_board_of(model: Model, recipe: Recipe, store: Store) -> Board:
     """The table of the systems that a recipe fine-tunes on one model, as far as the store holds them."""
-    return keep(find_results([it for it in systems_of(recipe, model) if it.subject == model], store))
+    return keep(find_results([it for it in systems_of(recipe, model) if it.stands_on == model], store))
 
 
 def own_results(board: Board, model: Artifact) -> list[EvaluationFacts]:
@@ -115,7 +115,8 @@ def _conditions_of_system(head: RecordHead) -> dict[str, JsonValue]:
     spec = head.identity.get("spec")
     fields = spec if isinstance(spec, dict) else {}
     same = {name: fields.get(name) for name in ("task", "split", "max_utterances")}
-    return {"kind": Finetune.kind, "shards": head.identity.get("shards"), **same}
+    simulated = {"simulation": head.identity["simulation"]} if "simulation" in head.identity else {}
+    return {"kind": Finetune.kind, "shards": head.identity.get("shards"), **simulated, **same}
 
 
 def _facts_of(head: RecordHead, folder: Path) -> EvaluationFacts:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
-from wavlm.pipeline.artifacts import Artifact, Corpus, Evaluation, ImportedModel, Kind, Scores, Shards, build_order
+from wavlm.pipeline.artifacts import (
+    Artifact,
+    Corpus,
+    Evaluation,
+    ImportedModel,
+    Kind,
+    Scores,
+    Shards,
+    Simulation,
+    build_order,
+)
 
 StageName: TypeAlias = Literal[Kind, "evaluate"]
 EVALUATE = "evaluate"
@@ -20,7 +30,8 @@ def with_labelled_corpora(chosen: Sequence[Artifact]) -> Iterator[Artifact]:
     """The artifacts, and before each evaluation what it needs beside a model that is trained here."""
     for item in chosen:
         if isinstance(item, Evaluation):
-            yield from (one for one in build_order([*item.shards, *item.noise]) if isinstance(one, Corpus | Shards))
+            data = [*item.shards, *item.noise, *([item.simulation] if item.simulation else [])]
+            yield from (one for one in build_order(data) if isinstance(one, Corpus | Shards | Simulation))
             if isinstance(item.subject, ImportedModel):
                 yield item.subject
         yield item

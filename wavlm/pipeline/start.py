@@ -9,7 +9,7 @@ from wavlm.errors import CodedError
 from wavlm.labels.facts import CodebookFacts
 from wavlm.nn.description import WEIGHTS_FILE
 from wavlm.nn.start import Labelling, StartHead, check_start
-from wavlm.pipeline.artifacts import Codebook, ImportedModel, Model
+from wavlm.pipeline.artifacts import ImportedModel, Model
 from wavlm.pipeline.imported import describe_source
 from wavlm.pipeline.store import Store
 from wavlm.specs import StartSpec
@@ -30,10 +30,13 @@ def weights_of(start: StartSpec | ImportedModel, store: Store) -> Weights:
     return Weights(Path(start.folder or "").absolute(), start.sha256 or "")
 
 
-def labelling_of(codebook: Codebook, store: Store) -> Labelling:
-    """The labels of a codebook; whose centroids they are only if it is complete."""
+def labelling_of(model: Model, store: Store) -> Labelling:
+    """The labels that a model predicts; whose centroids they are only if their codebook is complete."""
+    codebook = model.codebook
+    if codebook is None:
+        return Labelling(0, None, quantizer=model.train.quantizer)
     sha256 = store.facts(codebook, CodebookFacts).sha256 if store.is_complete(codebook) else None
-    return Labelling(codebook.spec.num_clusters, sha256)
+    return Labelling(codebook.spec.num_clusters, sha256, codebook.spec.num_streams)
 
 
 def expect_head(model: Model, store: Store) -> StartHead | None:
@@ -41,10 +44,10 @@ def expect_head(model: Model, store: Store) -> StartHead | None:
 
     Raises UsageError and BadDataError as `check_start` does.
     """
-    start, codebook = model.start, model.codebook
-    if start is None or codebook is None or (isinstance(start, ImportedModel) and not store.is_complete(start)):
+    start = model.start
+    if start is None or (isinstance(start, ImportedModel) and not store.is_complete(start)):
         return None
-    return check_start(weights_of(start, store).folder, model.network, labelling_of(codebook, store))
+    return check_start(weights_of(start, store).folder, model.network, labelling_of(model, store))
 
 
 def describe_start(model: Model, store: Store) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from wavlm.finetune.facts import FinetuneFacts
 from wavlm.pipeline.artifacts import Artifact, Finetune, ImportedModel, lineage
+from wavlm.pipeline.finetunes import is_system
 from wavlm.pipeline.store import Store
 from wavlm.specs import ModelVersion
 from wavlm.specs.identity import canonical, key_of
@@ -20,18 +21,21 @@ def figures_of_system(system: Finetune, store: Store) -> dict[str, float]:
 def tags_of_system(system: Finetune) -> dict[str, str]:
     """What people filter systems by: task, head, what it stands on, and data."""
     spec, subject = system.spec, system.subject
+    simulated = (system.simulation,) if system.simulation else ()
     found = {
         "wavlm.key": system.key,
         "wavlm.task": spec.task.type,
         "wavlm.head": spec.head.type,
         "wavlm.system": spec.name,
-        "wavlm.corpora": ", ".join(sorted(item.corpus.name for item in system.shards)),
+        "wavlm.corpora": ", ".join(sorted(item.name for item in (*system.shards, *simulated))),
         "start.name": system.subject_name,
     }
     if isinstance(subject, Artifact):
         found["start.key"] = subject.key
     else:
         found["start.key"] = key_of(canonical(subject))
+    if isinstance(subject, Artifact) and is_system(subject):
+        found["start.system"] = system.subject_name
     if isinstance(subject, ImportedModel) and isinstance(subject.spec.source, ModelVersion):
         found["start.version"] = f"{subject.spec.source.model}:{subject.spec.source.version}"
     return found

@@ -11,7 +11,7 @@ from wavlm.evaluation.results.board import rows_of, synthetic_rows_of
 from wavlm.pipeline.results import IterationResults
 from wavlm.pipeline.summary import CorpusSummary, Summary
 from wavlm.shards.facts import ShardsFacts
-from wavlm.specs import SAMPLE_RATE_HZ, EffectName
+from wavlm.specs import EffectName
 
 Row = dict[str, str]
 
@@ -54,9 +54,9 @@ def _account(corpus: CorpusSummary) -> Iterator[Row]:
         yield from _found(corpus.name, corpus.found)
     excluded, rejected = sum(facts.excluded.values()), sum(facts.rejected.values())
     counts = (facts.samples, facts.samples_used, facts.samples_excluded, facts.samples_refused)
-    hours = map(_hours, counts)
+    hours = (_hours(count, facts) for count in counts)
     yield _account_row(corpus.name, "recordings packed", facts.recordings, facts.recordings_used, excluded, rejected)
-    yield _account_row(corpus.name, "samples at 16 kHz", *counts)
+    yield _account_row(corpus.name, f"samples at {facts.sample_rate_hz / 1000:g} kHz", *counts)
     yield {**_account_row(corpus.name, "hours", *hours), "remarks": "; ".join([*_remarks(facts), *_say_reuse(facts)])}
 
 
@@ -105,15 +105,15 @@ def _remarks(facts: ShardsFacts) -> Iterator[str]:
 def _remarks_on_regions(facts: ShardsFacts) -> Iterator[str]:
     """Regions of files, and pieces of long recordings."""
     if facts.samples_outside:
-        yield f"{_hours(facts.samples_outside)} h of the files are in no region"
+        yield f"{_hours(facts.samples_outside, facts)} h of the files are in no region"
     if facts.samples_repeated:
-        yield f"{_hours(facts.samples_repeated)} h are counted again, because regions overlap"
+        yield f"{_hours(facts.samples_repeated, facts)} h are counted again, because regions overlap"
     if facts.cuts:
         yield f"cuts of long recordings: {_counts(facts.cuts)}"
 
 
-def _hours(samples: int) -> str:
-    return f"{samples / SAMPLE_RATE_HZ / 3600:.4f}"
+def _hours(samples: int, facts: ShardsFacts) -> str:
+    return f"{samples / facts.sample_rate_hz / 3600:.4f}"
 
 
 def _say_reuse(facts: ShardsFacts) -> Iterator[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from wavlm.execution.finetune_job import HeardFolders
 from wavlm.export.facts import ModelFacts
-from wavlm.pipeline.artifacts import Evaluation, ImportedModel
+from wavlm.pipeline.artifacts import Corpus, Evaluation, Finetune, ImportedModel, Model, lineage
 from wavlm.pipeline.store import Store
 
 
-def describe_training(artifact: Evaluation, store: Store) -> str:
+def describe_training(artifact: Evaluation | Finetune, store: Store) -> str:
     """A sentence for a reader of the figures; empty for models of this store, and where other corpora are named."""
-    subject = artifact.subject
+    subject = artifact.stands_on if isinstance(artifact, Finetune) else artifact.subject
     if not isinstance(subject, ImportedModel):
         return ""
     known = subject.spec.trained_on or _listed(subject, store)
@@ -37,3 +38,47 @@ def _listed(subject: ImportedModel, store: Store) -> tuple[str, ...]:
 def _is_of(name: str, corpus: str) -> bool:
     """Whether a corpus is the other one or a part of it, as `mini-librispeech` is of `librispeech`."""
     return f"-{corpus}-" in f"-{name}-"
+
+
+def beneath(system: Finetune) -> list[Finetune]:
+    """The systems that a system goes on from, the nearest first."""
+    found, subject = [], system.subject
+    while isinstance(subject, Finetune):
+        found.append(subject)
+        subject = subject.subject
+    return found
+
+
+def describe_beneath(system: Finetune) -> list[str]:
+    """Sentences on corpora of which systems beneath were trained on a part that has no name."""
+    names = {item.corpus.name for item in system.shards}
+    return [
+        f"{item.name} was trained on a part of {', '.join(same)}, too: whether on these recordings is not known, as "
+        "its split is not by named parts."
+        for item in beneath(system)
+        if item.spec.split.type != "parts"
+        and item.spec.split != system.spec.split
+        and (same := sorted(names & {one.corpus.name for one in item.shards}))
+    ]
+
+
+def find_trained(system: Finetune, store: Store) -> tuple[HeardFolders, ...]:
+    """What is known of the recordings that the model and the systems beneath were trained on, and is in the store."""
+    model = system.stands_on
+    corpora = [it for it in lineage([model] if isinstance(model, Model) else []) if isinstance(it, Corpus)]
+    found = [
+        HeardFolders(by=model.name, corpus=store.path(it))
+        for it in corpora
+        if isinstance(model, Model) and it.spec.role == "speech" and store.is_complete(it)
+    ]
+    for item in beneath(system):
+        if item.spec.split.type == "parts":
+            there = [it for it in item.shards if store.is_complete(it)]
+            found += [
+                HeardFolders(
+                    by=item.name, corpus=store.path(it.corpus), shards=store.path(it), parts=item.spec.split.train
+                )
+                for it in there
+                if store.is_complete(it.corpus)
+            ]
+    return tuple(found)

@@ -24,6 +24,7 @@ from wavlm.shards.coverage import Coverage, Covered, measure_coverage
 from wavlm.shards.languages import LanguageBooks
 from wavlm.shards.record import PartRecord, PartRows
 from wavlm.shards.waveform import Channels, name_channels
+from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.storage.texts import Among, Column, Hashes, distinct, find_repeats, hash_texts
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ NO_SPEAKER = pa.array(["", UNKNOWN_SPEAKER])
 class Books:
     """What the parts of a folder list, on its way into sums."""
 
-    def __init__(self) -> None:
+    def __init__(self, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
         self.valid_samples = 0
         self._samples = self._lost = 0
         self._keys: list[Hashes] = []
@@ -45,7 +46,7 @@ class Books:
         self._excluded: list[Hashes] = []
         self._speakers: list[Hashes] = []
         self._covered: list[Covered] = []
-        self._languages = LanguageBooks()
+        self._languages = LanguageBooks(sample_rate_hz)
 
     def add(self, record: PartRecord, rows: PartRows) -> None:
         """Enter a part."""

@@ -23,7 +23,7 @@ from wavlm.shards.record import RECORDS, SUFFIX, PartRecord, PartRows, read_rows
 from wavlm.shards.recordings import MEAN_OF_SPEECH, Intake
 from wavlm.shards.rejects import rejects_path, write_rejects
 from wavlm.shards.reuse import take_parts
-from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
+from wavlm.specs import ShardSpec
 from wavlm.storage.files import remove_noted
 from wavlm.storage.known import KnownFile, note_known
 from wavlm.storage.parquet import lean_memory
@@ -80,7 +80,7 @@ def _finish(spec: ShardSpec, intake: Intake, corpus_dir: Path, out: Path, record
     bad = (record for record in records if record.rejected or record.rejected_pieces)
     write_rejects(out, (reject for record in bad for reject in _rows_of(record, out).rejects))
     _check_rejects(add_counts(record.rejected for record in records), count, spec, out)
-    account, books = add_up([record.account for record in records]), Books()
+    account, books = add_up([record.account for record in records]), Books(spec.sample_rate_hz)
     manifest = ManifestBooks(stream_manifest(corpus_dir, COLUMNS), count)
 
     def read_parts() -> Iterator[tuple[PartRecord, pa.Table]]:
@@ -90,10 +90,16 @@ def _finish(spec: ShardSpec, intake: Intake, corpus_dir: Path, out: Path, record
             yield record, rows.utterances
         books.check(manifest, account, lambda: (_rows_of(record, out).utterances["key"] for record in records))
 
-    write_contents(out, read_parts())
+    write_contents(out, read_parts(), spec.sample_rate_hz)
     _check_some(spec, records, out)
     coverage = books.measure_coverage(lambda: stream_manifest(corpus_dir, COLUMNS), intake.channels)
-    return _facts(manifest, records, books, account, coverage)
+    return _facts(manifest, records, books, account, coverage).model_copy(
+        update={
+            "hours": _hours(sum(record.samples for record in records), spec),
+            "valid_hours": _hours(books.valid_samples, spec),
+            "sample_rate_hz": spec.sample_rate_hz,
+        }
+    )
 
 
 def _rows_of(record: PartRecord, out: Path) -> PartRows:
@@ -156,8 +162,8 @@ def _facts(
         cuts=dict(account.cuts),
         utterances=sum(record.utterances for record in records),
         speakers=books.num_speakers,
-        hours=_hours(sum(record.samples for record in records)),
-        valid_hours=_hours(books.valid_samples),
+        hours=0.0,
+        valid_hours=0.0,
         shards=sum(bool(record.sha256) for record in records),
         bytes=sum(record.size_bytes for record in records),
         repeated_recordings=manifest.num_repeated,
@@ -166,5 +172,5 @@ def _facts(
     )
 
 
-def _hours(samples: int) -> float:
-    return round(samples / SAMPLE_RATE_HZ / 3600, 6)
+def _hours(samples: int, spec: ShardSpec) -> float:
+    return round(samples / spec.sample_rate_hz / 3600, 6)

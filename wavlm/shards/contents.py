@@ -10,9 +10,12 @@ import pyarrow as pa
 from wavlm.shards.index import open_index
 from wavlm.shards.listing import ListedShard, write_listing
 from wavlm.shards.record import PartRecord
+from wavlm.specs import SAMPLE_RATE_HZ
 
 
-def write_contents(out: Path, parts: Iterable[tuple[PartRecord, pa.Table]]) -> None:
+def write_contents(
+    out: Path, parts: Iterable[tuple[PartRecord, pa.Table]], sample_rate_hz: int = SAMPLE_RATE_HZ
+) -> None:
     """Write the index and the listing of some parts, in their order, each with the rows of its utterances.
 
     The rows are in memory part by part. If the parts end with an error, neither file is written.
@@ -23,6 +26,10 @@ def write_contents(out: Path, parts: Iterable[tuple[PartRecord, pa.Table]]) -> N
             add(record.shard, utterances)
             if record.sha256:
                 listed[record.shard] = ListedShard(
-                    sha256=record.sha256, utterances=record.utterances, samples=record.samples, inputs=record.inputs
+                    sha256=record.sha256,
+                    utterances=record.utterances,
+                    samples=record.samples,
+                    inputs=record.inputs,
+                    sample_rate_hz=sample_rate_hz,
                 )
     write_listing(out, listed)

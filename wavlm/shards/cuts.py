@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from wavlm.shards.pauses import FRAME_SAMPLES, Frames
+from wavlm.shards.pauses import Frames
+from wavlm.specs import SAMPLE_RATE_HZ
 
 # What is found at a cut: a pause; no pause within reach, but the quietest place; or nobody has looked.
 CutKind = Literal["pause", "quiet", "equal"]
@@ -15,7 +16,7 @@ CutKind = Literal["pause", "quiet", "equal"]
 class Cut(NamedTuple):
     """The place where a piece of a recording begins."""
 
-    at: int  # sample of the file, at 16 kHz
+    at: int  # sample of the file, at the rate of the shards
     kind: CutKind
 
 
@@ -30,9 +31,9 @@ def cut_equally(start: int, samples: int, max_samples: int) -> tuple[Cut, ...]:
     return tuple(Cut(start + samples * number // count, "equal") for number in range(1, count))
 
 
-def has_room(min_samples: int, max_samples: int) -> bool:
+def has_room(min_samples: int, max_samples: int, sample_rate_hz: int = SAMPLE_RATE_HZ) -> bool:
     """Whether pieces of these lengths leave a choice of where to cut."""
-    return 2 * min_samples <= max_samples and max_samples >= 8 * FRAME_SAMPLES
+    return 2 * min_samples <= max_samples and max_samples >= 8 * (sample_rate_hz // 100)
 
 
 def cut_at_pauses(frames: Frames, start: int, samples: int, min_samples: int, max_samples: int) -> tuple[Cut, ...]:
@@ -57,13 +58,13 @@ def _choose(frames: Frames, done: int, rest: int, min_samples: int, max_samples:
     wanted = _wanted(rest, max_samples)
     wanted = max(wanted[0], min_samples), min(wanted[1], longest)
     for low, high in (wanted, (min_samples, longest)):
-        inside = _frames_between(done + low, done + high)
+        inside = _frames_between(done + low, done + high, frames.frame_samples)
         pauses = np.flatnonzero(frames.is_pause[inside])
         if len(pauses):
             best = pauses[np.argmin(frames.badness[inside][pauses])]
-            return _middle(inside.start + int(best)), "pause"
-    inside = _frames_between(done + wanted[0], done + wanted[1])
-    return _middle(inside.start + int(np.argmin(frames.badness[inside]))), "quiet"
+            return _middle(inside.start + int(best), frames.frame_samples), "pause"
+    inside = _frames_between(done + wanted[0], done + wanted[1], frames.frame_samples)
+    return _middle(inside.start + int(np.argmin(frames.badness[inside])), frames.frame_samples), "quiet"
 
 
 def _wanted(rest: int, max_samples: int) -> tuple[int, int]:
@@ -73,10 +74,10 @@ def _wanted(rest: int, max_samples: int) -> tuple[int, int]:
     return max_samples // 2, max_samples
 
 
-def _frames_between(low: int, high: int) -> slice:
+def _frames_between(low: int, high: int, size: int) -> slice:
     """The frames whose middle lies between two samples, both included."""
-    return slice(-(-(low - FRAME_SAMPLES // 2) // FRAME_SAMPLES), (high - FRAME_SAMPLES // 2) // FRAME_SAMPLES + 1)
+    return slice(-(-(low - size // 2) // size), (high - size // 2) // size + 1)
 
 
-def _middle(frame: int) -> int:
-    return frame * FRAME_SAMPLES + FRAME_SAMPLES // 2
+def _middle(frame: int, size: int) -> int:
+    return frame * size + size // 2

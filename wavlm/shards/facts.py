@@ -26,7 +26,8 @@ class ShardsFacts(Facts):
     """The result of the shards stage. Durations are those of the decoded audio.
 
     `recordings` = `recordings_used` + all `excluded` + all `rejected`.
-    `samples` = `samples_used` + `samples_excluded` + `samples_refused`, at 16 kHz, once per channel that is taken.
+    `samples` = `samples_used` + `samples_excluded` + `samples_refused`, at the rate of the shards, once per channel
+    that is taken.
     """
 
     recordings: int  # of the manifest
@@ -52,6 +53,7 @@ class ShardsFacts(Facts):
     speakers: int  # without those whose name is not known
     hours: float
     valid_hours: float
+    sample_rate_hz: int = 16000  # of all numbers of samples here
     shards: int
     bytes: int  # of all tars
     parts_reused: int = 0  # parts that were taken over from another generation

@@ -1,4 +1,4 @@
-"""Encode and decode the FLAC of the shards: 16-bit mono at 16 kHz, written by soundfile.
+"""Encode and decode the FLAC of the shards: 16-bit mono, at 16 kHz or the rate of the shards, written by soundfile.
 
 Two decoders are used. dr_flac (in miniaudio, if that is installed) is 1.7 times as fast as libFLAC (in soundfile).
 But dr_flac skips damaged frames without an error. It is made as strict as libFLAC in two ways:
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from wavlm.corpus.audio.flac import flac_stream_info
 from wavlm.corpus.audio.reason import AudioError, Reason
+from wavlm.errors import BadDataError
 from wavlm.specs import SAMPLE_RATE_HZ
 
 try:
@@ -47,54 +48,62 @@ Waveform = NDArray[np.float32]
 Pcm16 = NDArray[np.int16]
 
 
-def encode_flac(waveform: Waveform) -> bytes:
-    """16-bit mono 16 kHz FLAC of a float32 waveform (T,): rounded to the nearest int16, clipped, without dither.
+def encode_flac(waveform: Waveform, sample_rate_hz: int = SAMPLE_RATE_HZ) -> bytes:
+    """16-bit mono FLAC of a float32 waveform (T,): rounded to the nearest int16, clipped, without dither.
 
     The same waveform gives the same bytes. Encoding what `decode_flac` returns gives these bytes again.
     """
     pcm = np.rint(waveform * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     file = io.BytesIO()
-    soundfile.write(file, pcm, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    soundfile.write(file, pcm, sample_rate_hz, format="FLAC", subtype="PCM_16")
     return file.getvalue()
 
 
-def decode_flac(blob: bytes, start: int = 0, stop: int | None = None) -> Waveform:
+def decode_flac(blob: bytes, start: int = 0, stop: int | None = None, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Waveform:
     """Samples start to stop of a FLAC made by `encode_flac`: (stop - start,) float32 in [-1, 1).
 
-    Raises AudioError for damaged audio and ValueError for samples that the FLAC does not have.
+    Raises AudioError for damaged audio, ValueError for samples that the FLAC does not have, and BadDataError
+    (SAMPLE_RATE) for audio of another rate.
     """
-    return decode_flac_int16(blob, start, stop) * PCM16_SCALE
+    return decode_flac_int16(blob, start, stop, sample_rate_hz) * PCM16_SCALE
 
 
-def decode_flac_int16(blob: bytes, start: int = 0, stop: int | None = None) -> Pcm16:
+def decode_flac_int16(
+    blob: bytes, start: int = 0, stop: int | None = None, sample_rate_hz: int = SAMPLE_RATE_HZ
+) -> Pcm16:
     """Like `decode_flac`, as int16 samples."""
     info = flac_stream_info(blob)
     end = stop if stop is not None else info.num_samples if info else 0
     if miniaudio is not None and start < end <= MAX_SAMPLES:
         pcm = np.empty(end - start, np.int16)
-        if _decode_by_miniaudio(blob, start, pcm):
+        if _decode_by_miniaudio(blob, start, pcm, sample_rate_hz):
             return pcm
-    return decode_by_soundfile(blob, start, stop)
+    return decode_by_soundfile(blob, start, stop, sample_rate_hz)
 
 
-def decode_flac_into(blob: bytes, start: int, out: Pcm16) -> None:
+def decode_flac_into(blob: bytes, start: int, out: Pcm16, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
     """Fill `out` (N,) with N int16 samples from sample `start` on. `out` must be contiguous."""
-    if miniaudio is None or not _decode_by_miniaudio(blob, start, out):
-        out[:] = decode_by_soundfile(blob, start, start + len(out))
+    if miniaudio is None or not _decode_by_miniaudio(blob, start, out, sample_rate_hz):
+        out[:] = decode_by_soundfile(blob, start, start + len(out), sample_rate_hz)
 
 
-def decode_by_soundfile(blob: bytes, start: int = 0, stop: int | None = None) -> Pcm16:
+def decode_by_soundfile(
+    blob: bytes, start: int = 0, stop: int | None = None, sample_rate_hz: int = SAMPLE_RATE_HZ
+) -> Pcm16:
     """Like `decode_flac_int16`, always by libFLAC, which detects every kind of damage."""
     try:
         with soundfile.SoundFile(io.BytesIO(blob)) as file:
             end = file.frames if stop is None else stop
             if not 0 <= start <= end <= file.frames:
                 raise ValueError(f"samples {start} to {end} of a FLAC of {file.frames}")
-            if file.samplerate != SAMPLE_RATE_HZ or file.channels != 1:
-                raise ValueError(
-                    f"found {file.channels} channels at {file.samplerate} Hz, expected a FLAC of "
-                    f"1 channel at {SAMPLE_RATE_HZ} Hz"
+            if file.samplerate != sample_rate_hz:
+                raise BadDataError(
+                    "SAMPLE_RATE",
+                    f"found {file.samplerate} Hz, expected {sample_rate_hz}; in FLAC data; use shards and models of "
+                    "one rate: `sample_rate_hz` of the shards",
                 )
+            if file.channels != 1:
+                raise ValueError(f"found {file.channels} channels, expected a FLAC of 1 channel")
             if start:
                 file.seek(start)
             pcm = file.read(end - start, dtype="int16")
@@ -110,7 +119,7 @@ def decode_by_soundfile(blob: bytes, start: int = 0, stop: int | None = None) ->
     return cast(Pcm16, pcm)
 
 
-def _decode_by_miniaudio(blob: bytes, start: int, out: Pcm16) -> bool:
+def _decode_by_miniaudio(blob: bytes, start: int, out: Pcm16, sample_rate_hz: int) -> bool:
     """Fill `out`. False if anything differs from what `encode_flac` writes; `out` is then undefined."""
     info, frames_at = flac_stream_info(blob), _find_first_frame(blob)
     end = start + len(out)
@@ -119,10 +128,10 @@ def _decode_by_miniaudio(blob: bytes, start: int, out: Pcm16) -> bool:
     first, last = 0, info.num_samples
     if len(out) < LARGE_SHARE * info.num_samples:
         blob, first, last = _cut_frames(blob, start, end, info.num_samples, frames_at)
-    return _decode_whole(blob, start - first, out, last - end)
+    return _decode_whole(blob, start - first, out, last - end, sample_rate_hz)
 
 
-def _decode_whole(blob: bytes, num_before: int, out: Pcm16, num_behind: int) -> bool:
+def _decode_whole(blob: bytes, num_before: int, out: Pcm16, num_behind: int, sample_rate_hz: int) -> bool:
     """Fill `out` from a FLAC with this many samples before and after it; False if the FLAC has fewer."""
     lib, ffi = miniaudio.lib, miniaudio.ffi
     source = ffi.from_buffer(blob)
@@ -131,7 +140,7 @@ def _decode_whole(blob: bytes, num_before: int, out: Pcm16, num_behind: int) -> 
         return False
     try:
         found = (decoder.sampleRate, decoder.channels, decoder.bitsPerSample)
-        if found != (SAMPLE_RATE_HZ, 1, 16):
+        if found != (sample_rate_hz, 1, 16):
             return False
         unused = np.empty(max(num_before, num_behind), np.int16)
         for part in (unused[:num_before], out, unused[:num_behind]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,8 @@ MOST_LANGUAGES = 1000  # a column that names something else than languages may h
 class LanguageBooks:
     """The utterances of each language, on their way into sums."""
 
-    def __init__(self) -> None:
+    def __init__(self, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
+        self._rate_hz = sample_rate_hz
         self._counts, self._samples, self._valid = Counter[str](), Counter[str](), Counter[str]()
 
     def add(self, utterances: pa.Table) -> None:
@@ -55,8 +55,8 @@ class LanguageBooks:
                 excluded=left[0][name],
                 rejected=left[1][name],
                 utterances=self._counts[name],
-                hours=_hours(self._samples, name),
-                valid_hours=_hours(self._valid, name),
+                hours=_hours(self._samples[name], self._rate_hz),
+                valid_hours=_hours(self._valid[name], self._rate_hz),
             )
             for name in sorted(recordings)
         }
@@ -70,5 +70,5 @@ def _count(languages: pa.ChunkedArray) -> Counter[str]:
     return counts
 
 
-def _hours(samples: Mapping[str, int], name: str) -> float:
-    return round(samples[name] / SAMPLE_RATE_HZ / 3600, 6)
+def _hours(samples: int, sample_rate_hz: int) -> float:
+    return round(samples / sample_rate_hz / 3600, 6)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from wavlm.errors import BadDataError
+from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.storage.files import write_json
 from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
@@ -20,7 +21,8 @@ class ListedShard(BaseModel):
 
     sha256: str  # of the tar
     utterances: int
-    samples: int  # int16 samples at 16 kHz, summed over the utterances
+    samples: int  # int16 samples, summed over the utterances
+    sample_rate_hz: int = SAMPLE_RATE_HZ
     inputs: str = ""  # the digest of what it is made from; empty: not made of recordings
 
 
@@ -54,6 +56,22 @@ def read_listing(shards_dir: Path) -> dict[str, ListedShard]:
         raise BadDataError(
             "LISTING_UNREADABLE", f"this lists no shards: {what}; at {path}; make the shards again"
         ) from error
+
+
+def read_sample_rate(*shards_dirs: Path) -> int:
+    """The rate of the utterances of some shards folders.
+
+    Raises BadDataError (SAMPLE_RATE) if they differ, and what `read_listing` raises.
+    """
+    rates = {folder: {item.sample_rate_hz for item in read_listing(folder).values()} for folder in shards_dirs}
+    found = sorted(set().union(*rates.values()))
+    if len(found) > 1:
+        raise BadDataError(
+            "SAMPLE_RATE",
+            f"found shards of {' and '.join(map(str, found))} Hz, expected one rate; at "
+            f"{', '.join(map(str, shards_dirs))}; give all shards of a recipe one `sample_rate_hz`",
+        )
+    return found[0] if found else SAMPLE_RATE_HZ
 
 
 def read_listed_shard(shard: Path) -> ListedShard:

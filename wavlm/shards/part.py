@@ -24,7 +24,7 @@ from wavlm.shards.record import (
 )
 from wavlm.shards.recordings import Intake, Recordings
 from wavlm.shards.utterance import Piece, Utterance, to_json
-from wavlm.specs import ShardSpec
+from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 from wavlm.storage.files import atomic_path, is_whole, sha256_of
 
 TAR_OWNER, TAR_MODE = "wavlm", 0o644
@@ -43,7 +43,7 @@ def build_part(part: TarPart, spec: ShardSpec, intake: Intake, corpus_dir: Path,
     tar = out / f"{part.stem}.tar"
     with closing(recordings.utterances(rows)) as utterances:
         files = {row.key: row.sha256 for row in rows}
-        packed, digest, size_bytes = _write_part(tar, utterances, files)
+        packed, digest, size_bytes = _write_part(tar, utterances, files, spec.sample_rate_hz)
     rejects, account = recordings.ledger.close()
     record = describe_part(part.stem, packed, rejects, account)
     record = replace(record, inputs=inputs, sha256=digest, size_bytes=size_bytes)
@@ -52,7 +52,7 @@ def build_part(part: TarPart, spec: ShardSpec, intake: Intake, corpus_dir: Path,
 
 
 def _write_part(
-    tar: Path, utterances: Iterator[Utterance], files: Mapping[str, str]
+    tar: Path, utterances: Iterator[Utterance], files: Mapping[str, str], sample_rate_hz: int
 ) -> tuple[tuple[PackedUtterance, ...], str, int]:
     """The utterances of a tar, its sha256 and its size; no tar if there are no utterances."""
     first = next(utterances, None)
@@ -60,22 +60,25 @@ def _write_part(
         tar.unlink(missing_ok=True)
         return (), "", 0
     with atomic_path(tar) as temporary:
-        packed, digest = write_digested_tar(temporary, chain([first], utterances), files)
+        packed, digest = write_digested_tar(temporary, chain([first], utterances), files, sample_rate_hz)
     return packed, digest, tar.stat().st_size
 
 
 def write_tar(
-    path: Path, utterances: Iterable[Utterance], files: Mapping[str, str] | None = None
+    path: Path,
+    utterances: Iterable[Utterance],
+    files: Mapping[str, str] | None = None,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> tuple[PackedUtterance, ...]:
     """Write a tar with webdataset's writer.
 
     `files`: the sha256 of the file of each recording, by its key; None: the pieces are of no recordings.
     """
-    return write_digested_tar(path, utterances, files)[0]
+    return write_digested_tar(path, utterances, files, sample_rate_hz)[0]
 
 
 def write_digested_tar(
-    path: Path, utterances: Iterable[Utterance], files: Mapping[str, str] | None
+    path: Path, utterances: Iterable[Utterance], files: Mapping[str, str] | None, sample_rate_hz: int = SAMPLE_RATE_HZ
 ) -> tuple[tuple[PackedUtterance, ...], str]:
     """As `write_tar`, and the sha256 of the tar. Places and digest are known while it is written: nothing is read."""
     import webdataset  # imported here because reading by offset does not need it
@@ -94,9 +97,9 @@ def write_digested_tar(
         ) as writer,
     ):
         for utterance in utterances:
-            flac = encode_flac(utterance.waveform)
+            flac = encode_flac(utterance.waveform, sample_rate_hz)
             offset = writer.tarstream.offset + _header_bytes(f"{utterance.key}.flac")
-            writer.write({"__key__": utterance.key, "flac": flac, "json": to_json(utterance)})
+            writer.write({"__key__": utterance.key, "flac": flac, "json": to_json(utterance, sample_rate_hz)})
             entries.append(replace(_describe_utterance(utterance, flac, files), offset=offset))
     return tuple(entries), file.hexdigest()
 

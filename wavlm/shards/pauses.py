@@ -11,7 +11,7 @@ Shapes: T samples, F frames.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from wavlm.shards.flac import Pcm16
 from wavlm.specs import SAMPLE_RATE_HZ
 
 FRAME_SAMPLES = SAMPLE_RATE_HZ // 100
+DETECTOR_RATES_HZ = (8000, 16000, 32000, 48000)  # that the detector takes; it looks at 0 to 4 kHz alone
 AGGRESSIVENESS = 2  # of 0 to 3: how readily the detector takes a frame for no speech
 PAUSE_FRAMES = 20  # without a voice: shorter ones are stops of plosives
 VOICE_FRAMES, LOUDNESS_FRAMES = 60, 40  # that count around a moment, the near ones more
@@ -35,27 +36,32 @@ class Frames:
 
     is_pause: NDArray[np.bool_]  # (F,): nobody speaks from 0.1 s before to 0.1 s behind the middle of the frame
     badness: Integers  # (F,): how bad a cut is in the middle of the frame, in steps of 0.1 dB
+    frame_samples: int = FRAME_SAMPLES
 
 
-def listen(read: Callable[[int, int], Pcm16], start: int, samples: int) -> Frames:
-    """Listen to `samples` samples at 16 kHz from `start` on; `read(start, stop)` gives them, (T,)."""
+def listen(read: Callable[[int, int], Pcm16], start: int, samples: int, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Frames:
+    """Listen to `samples` samples from `start` on; `read(start, stop)` gives them, (T,)."""
     import webrtcvad  # imported here because reading shards does not need it
 
     detector = webrtcvad.Vad(AGGRESSIVENESS)
     voices: list[Integers] = []
     energies: list[Integers] = []
     last = np.zeros(1, np.int16)
-    stop = start + samples // FRAME_SAMPLES * FRAME_SAMPLES
-    for at in range(start, stop, BLOCK_FRAMES * FRAME_SAMPLES):
-        pcm = read(at, min(at + BLOCK_FRAMES * FRAME_SAMPLES, stop))
-        frames = pcm.reshape(-1, FRAME_SAMPLES)
-        voices.append(np.array([detector.is_speech(frame.tobytes(), SAMPLE_RATE_HZ) for frame in frames], np.int64))
+    size = sample_rate_hz // 100
+    # At 24 kHz every sample stands twice: what that adds lies above 12 kHz, where the detector does not look.
+    times = 1 if sample_rate_hz in DETECTOR_RATES_HZ else 2
+    stop = start + samples // size * size
+    for at in range(start, stop, BLOCK_FRAMES * size):
+        pcm = read(at, min(at + BLOCK_FRAMES * size, stop))
+        frames = np.repeat(pcm, times).reshape(-1, times * size)
+        rate_hz = times * sample_rate_hz
+        voices.append(np.array([detector.is_speech(frame.tobytes(), rate_hz) for frame in frames], np.int64))
         # Differences of neighbours: rumble and hum below speech hardly count.
         before = (last if at > start else pcm[:1]).astype(np.int64)
         steps = pcm.astype(np.int64) - np.concatenate([before, pcm[:-1].astype(np.int64)])
-        energies.append((steps.reshape(-1, FRAME_SAMPLES) ** 2).sum(axis=1))
+        energies.append((steps.reshape(-1, size) ** 2).sum(axis=1))
         last = pcm[-1:]
-    return _judge(np.concatenate(voices), np.concatenate(energies))
+    return replace(_judge(np.concatenate(voices), np.concatenate(energies)), frame_samples=size)
 
 
 def _judge(voices: Integers, energies: Integers) -> Frames:

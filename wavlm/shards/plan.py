@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from wavlm.errors import BadDataError
 from wavlm.shards.order import COLUMNS, RecordingPlaces, Rows, fill_tars
 from wavlm.shards.rearrange import rearrange
-from wavlm.specs import ShardSpec
+from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
 from wavlm.storage.batches import read_batch
 from wavlm.storage.texts import find_repeats
 
@@ -88,7 +88,9 @@ def write_plan(corpus_dir: Path, spec: ShardSpec, scratch: Path) -> tuple[TarPar
 def digest_inputs(stem: str, rows: Sequence[ManifestRow], spec: ShardSpec, channels: str | int, role: str) -> str:
     """The digest of all that a part is made from: the same inputs give the same tar."""
     said = [[row.key, repr(row.content), row.speaker, row.language, row.split, row.text, row.phones] for row in rows]
-    value = [stem, spec.model_dump(mode="json"), channels, role, said]
+    # The default rate is left out, so that shards of before it could be chosen are those of today.
+    left_out = {"sample_rate_hz"} if spec.sample_rate_hz == SAMPLE_RATE_HZ else None
+    value = [stem, spec.model_dump(mode="json", exclude=left_out), channels, role, said]
     return hashlib.sha256(json.dumps(value, allow_nan=False).encode()).hexdigest()
 
 

@@ -14,6 +14,7 @@ from wavlm.corpus.audio.reason import AudioError
 from wavlm.errors import BadDataError
 from wavlm.shards.flac import Pcm16, Waveform, decode_flac, decode_flac_into
 from wavlm.shards.index import Index, read_index
+from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.storage.elsewhere import open_file, read_range
 from wavlm.storage.passing import read_patiently, require_there
 from wavlm.storage.seals import sealed_files
@@ -38,9 +39,12 @@ class Reader:
     # Kept here, because the module's own names may be gone when the last reader is deleted at the end of Python.
     _close_file = staticmethod(os.close)
 
-    def __init__(self, shards_dir: Path, most_open: int = MAX_OPEN_FILES) -> None:
-        """most_open: files that are kept open, the ones that were read last."""
-        self._folder, self._most_open = shards_dir, most_open
+    def __init__(self, shards_dir: Path, most_open: int = MAX_OPEN_FILES, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
+        """most_open: files that are kept open, the ones that were read last.
+
+        sample_rate_hz: what the caller counts with. Audio of another rate is refused: BadDataError (SAMPLE_RATE).
+        """
+        self._folder, self._most_open, self._rate_hz = shards_dir, most_open, sample_rate_hz
         self.by_ranges = False  # of tars in a mirror read what is wanted, and not all of each
         self._files: OrderedDict[str, int] = OrderedDict()
 
@@ -51,7 +55,7 @@ class Reader:
     def read(self, row: int, start: int = 0, stop: int | None = None) -> Waveform:
         """Samples start to stop of the utterance in this row of the index: (stop - start,) float32."""
         try:
-            return decode_flac(self._read_verified(row), start, stop)
+            return decode_flac(self._read_verified(row), start, stop, self._rate_hz)
         except AudioError as error:
             raise self._add_location(error, *self._place(row)[:2]) from error
 
@@ -60,7 +64,7 @@ class Reader:
     ) -> Waveform:
         """Like `read`, given the key, the sha256, and as place the shard name, byte offset and size."""
         try:
-            return decode_flac(self._read_checked(key, place, sha256), start, stop)
+            return decode_flac(self._read_checked(key, place, sha256), start, stop, self._rate_hz)
         except AudioError as error:
             raise self._add_location(error, *place[:2]) from error
 
@@ -68,14 +72,14 @@ class Reader:
         """Like `read`, given shard name, byte offset and size. Compares no sha256: FLAC has a checksum per frame."""
         blob = self.read_blob(shard, offset, size)
         try:
-            return decode_flac(blob, start, stop)
+            return decode_flac(blob, start, stop, self._rate_hz)
         except AudioError as error:
             raise self._add_location(error, shard, offset) from error
 
     def fill(self, out: Pcm16, row: int, start: int = 0) -> None:
         """Fill `out` (N,) with int16 samples of the utterance in this row, from sample `start` on."""
         try:
-            decode_flac_into(self._read_verified(row), start, out)
+            decode_flac_into(self._read_verified(row), start, out, self._rate_hz)
         except AudioError as error:
             raise self._add_location(error, *self._place(row)[:2]) from error
 
@@ -87,7 +91,7 @@ class Reader:
         """
         blob = self.read_blob(shard, offset, size)
         try:
-            decode_flac_into(blob, start, out)
+            decode_flac_into(blob, start, out, self._rate_hz)
         except AudioError as error:
             raise self._add_location(error, shard, offset) from error
 
@@ -175,7 +179,7 @@ class Reader:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("_folder", "_most_open", "by_ranges")
+        kept = ("_folder", "_most_open", "_rate_hz", "by_ranges")
         return {name: self.__dict__[name] for name in kept} | {"_files": OrderedDict()}
 
     def __del__(self) -> None:

@@ -28,7 +28,7 @@ from wavlm.shards.sound import NO_LEVELS, Levels, check_sound, levels_between
 from wavlm.shards.spool import Spool
 from wavlm.shards.utterance import Piece, Source, Utterance, channel_name, cut, join_consecutive
 from wavlm.shards.waveform import MEAN, Block, Channels, Ending, name_channels, read_waveform
-from wavlm.specs import SAMPLE_RATE_HZ, ShardSpec
+from wavlm.specs import ShardSpec
 
 if TYPE_CHECKING:  # building a corpus needs libraries that reading shards does not need
     from wavlm.corpus.manifest import ManifestRow
@@ -66,11 +66,11 @@ class DecodedFile:
         """Samples `start` to `stop` of a channel that was taken, (T,)."""
         return self.spool.read(self.ending.taken.index(channel), start, stop)
 
-    def levels_of(self, piece: Piece) -> Levels:
+    def levels_of(self, piece: Piece, sample_rate_hz: int) -> Levels:
         """The levels (W, 3) of the channels whose mean a piece is; none if it is no mean."""
         if piece.channel != MEAN:
             return NO_LEVELS
-        return levels_between(self.levels, piece.start, piece.start + piece.samples)
+        return levels_between(self.levels, piece.start, piece.start + piece.samples, sample_rate_hz)
 
 
 class Recordings:
@@ -84,8 +84,9 @@ class Recordings:
         self._intake = intake
         self._root = intake.root or corpus_dir
         self._scratch = scratch
-        self._min_samples = round(spec.min_seconds * SAMPLE_RATE_HZ)
-        self._max_samples = round(spec.max_seconds * SAMPLE_RATE_HZ)
+        self._rate_hz = spec.sample_rate_hz
+        self._min_samples = round(spec.min_seconds * self._rate_hz)
+        self._max_samples = round(spec.max_seconds * self._rate_hz)
 
     def utterances(self, rows: Sequence[ManifestRow]) -> Generator[Utterance]:
         """The utterances of some recordings. What is in none of them is in the ledger afterwards.
@@ -132,11 +133,13 @@ class Recordings:
     def _pieces_of(self, row: ManifestRow, taken: Taken, file: DecodedFile) -> Iterator[Utterance]:
         """The pieces of one recording that can be used."""
         for source in sources_of(row, taken, self._channels_of(row)):
-            for part, piece in cut(source, self._find_cuts(source.whole, file)):
+            for part, piece in cut(source, self._find_cuts(source.whole, file), self._rate_hz):
                 pcm = file.read(piece)
                 try:
-                    levels = file.levels_of(piece)
-                    check_sound(pcm, levels, _name(row, part.key), is_speech=self._intake.role == "speech")
+                    levels = file.levels_of(piece, self._rate_hz)
+                    check_sound(
+                        pcm, levels, _name(row, part.key), self._rate_hz, is_speech=self._intake.role == "speech"
+                    )
                 except AudioError as error:
                     self.ledger.lose(part.key, piece, error)
                 else:
@@ -146,9 +149,9 @@ class Recordings:
         if whole.samples <= self._max_samples:
             return ()
         lengths = self._min_samples, self._max_samples
-        if self._spec.cut == "equal" or self._intake.role != "speech" or not has_room(*lengths):
+        if self._spec.cut == "equal" or self._intake.role != "speech" or not has_room(*lengths, self._rate_hz):
             return cut_equally(whole.start, whole.samples, self._max_samples)
-        frames = listen(partial(file.read_channel, whole.channel), whole.start, whole.samples)
+        frames = listen(partial(file.read_channel, whole.channel), whole.start, whole.samples, self._rate_hz)
         return cut_at_pauses(frames, whole.start, whole.samples, *lengths)
 
     def _decode(self, rows: Sequence[ManifestRow], fence: Fence, spool: Spool) -> DecodedFile:
@@ -156,10 +159,11 @@ class Recordings:
         first = rows[0]
         path = find_place(self._root, first.path, self._intake.archives)
         wanted = dict.fromkeys(self._channels_of(row) for row in rows)
+        read = partial(read_waveform, sample_rate_hz=self._rate_hz)
         levels: list[Levels] = []
         ending: Ending | None = None
         try:
-            for item in fence.iterate(read_waveform, path, first.key, first.sha256, *wanted):
+            for item in fence.iterate(read, path, first.key, first.sha256, *wanted):
                 if isinstance(item, Block):
                     spool.add(item.pcm)
                     levels.append(item.levels)
@@ -176,8 +180,8 @@ class Recordings:
 
     def _take(self, row: ManifestRow, ending: Ending) -> Taken:
         wanted = self._channels_of(row)
-        passage = find_passage(row.start_s, row.end_s, ending.samples, SAMPLE_RATE_HZ)
-        is_clipped = row.end_s is not None and row.end_s * SAMPLE_RATE_HZ > ending.samples + 1
+        passage = find_passage(row.start_s, row.end_s, ending.samples, self._rate_hz)
+        is_clipped = row.end_s is not None and row.end_s * self._rate_hz > ending.samples + 1
         notes = (str(NoteCode.REGION_CLIPPED),) if is_clipped else ()
         return Taken(ending, passage, name_channels(wanted, ending.num_channels), notes)
 
@@ -187,7 +191,7 @@ class Recordings:
         if missing := {*taken.channels} - {*ending.taken}:
             what = f"channel {missing.pop()} of {ending.num_channels}"
             return refuse(Reason.CHANNEL_MISSING, what, _name(row, row.key))
-        if fault := find_region_fault(row.start_s, row.end_s, ending.samples, SAMPLE_RATE_HZ):
+        if fault := find_region_fault(row.start_s, row.end_s, ending.samples, self._rate_hz):
             return refuse(fault.reason, f"{row.key} is {fault.what}", Path(row.path).name)
         shortest = samples // (count := num_pieces(samples, self._max_samples))
         if count > 1 and shortest < self._min_samples:
@@ -195,7 +199,7 @@ class Recordings:
         return None
 
     def _too_short_error(self, samples: int, key: str) -> AudioError:
-        what = f"utterance of {samples / SAMPLE_RATE_HZ:.3f} s, expected at least {self._spec.min_seconds}"
+        what = f"utterance of {samples / self._rate_hz:.3f} s, expected at least {self._spec.min_seconds}"
         return refuse(Reason.TOO_SHORT, what, key)
 
 

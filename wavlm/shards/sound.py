@@ -17,7 +17,6 @@ from wavlm.shards.flac import FULL_SCALE, Pcm16, Waveform
 from wavlm.specs import SAMPLE_RATE_HZ
 
 WINDOWS_PER_SECOND = 10
-WINDOW_SAMPLES = SAMPLE_RATE_HZ // WINDOWS_PER_SECOND
 
 SILENT_RANGE = 16  # peak to peak in a window, in int16 units; G.722 of digital silence has a range of 7
 # Speech must have sound in 10 % of its windows, so that crops of it are not silence, and in 0.3 s, so that a click is
@@ -33,12 +32,14 @@ Levels = NDArray[np.float32]  # (W, 3): power of the mean, mean power of the cha
 NO_LEVELS: Levels = np.empty((0, 3), np.float32)
 
 
-def check_sound(pcm: Pcm16, levels: Levels, name: str, *, is_speech: bool) -> None:
+def check_sound(
+    pcm: Pcm16, levels: Levels, name: str, sample_rate_hz: int = SAMPLE_RATE_HZ, *, is_speech: bool
+) -> None:
     """Raise AudioError (AUDIO_CANCELS, AUDIO_SILENT) for samples (T,) that must not be used.
 
     `levels`: of the channels whose mean the samples are; (0, 3) if they are no mean.
     """
-    needed = _needed(-(-len(pcm) // WINDOW_SAMPLES)) if is_speech else 1
+    needed = _needed(-(-len(pcm) // _window_samples(sample_rate_hz))) if is_speech else 1
     has_loud_channel = np.count_nonzero(levels[:, 2] >= SILENT_RANGE) >= needed
     power, channel_power = (float(column.sum()) for column in levels[:, :2].T)
     if has_loud_channel and power < CANCELLED_POWER * channel_power:
@@ -47,15 +48,15 @@ def check_sound(pcm: Pcm16, levels: Levels, name: str, *, is_speech: bool) -> No
             f"the mean has {power / channel_power:.1%} of the power of the channels, expected {CANCELLED_POWER:.0%}",
             name,
         )
-    found = int(np.count_nonzero(_ranges(pcm) >= SILENT_RANGE))
+    found = int(np.count_nonzero(_ranges(pcm, sample_rate_hz) >= SILENT_RANGE))
     if found < needed:
-        raise _silence(pcm, found, needed, name)
+        raise _silence(len(pcm) / sample_rate_hz, found, needed, name)
 
 
-def _silence(pcm: Pcm16, found: int, needed: int, name: str) -> AudioError:
+def _silence(seconds: float, found: int, needed: int, name: str) -> AudioError:
     return refuse(
         Reason.AUDIO_SILENT,
-        f"{found / WINDOWS_PER_SECOND} of {len(pcm) / SAMPLE_RATE_HZ:.1f} s have a range of {SILENT_RANGE} or more in "
+        f"{found / WINDOWS_PER_SECOND} of {seconds:.1f} s have a range of {SILENT_RANGE} or more in "
         f"int16 units, expected {needed / WINDOWS_PER_SECOND}",
         name,
     )
@@ -66,9 +67,10 @@ def _needed(num_windows: int) -> int:
     return max(1, min(max(LEAST_WINDOWS, round(LEAST_SHARE * num_windows)), num_windows // 2))
 
 
-def _ranges(pcm: Pcm16) -> NDArray[np.int32]:
+def _ranges(pcm: Pcm16, sample_rate_hz: int) -> NDArray[np.int32]:
     """Peak to peak of each window, (W,). The last window may be shorter."""
-    whole = pcm[: len(pcm) // WINDOW_SAMPLES * WINDOW_SAMPLES].reshape(-1, WINDOW_SAMPLES)
+    window = _window_samples(sample_rate_hz)
+    whole = pcm[: len(pcm) // window * window].reshape(-1, window)
     ranges = whole.max(axis=1).astype(np.int32) - whole.min(axis=1)
     rest = pcm[whole.size :]
     return np.append(ranges, np.int32(int(rest.max()) - int(rest.min()))) if len(rest) else ranges
@@ -119,6 +121,11 @@ def _variances(steps: NDArray[np.float64], starts: Sequence[int]) -> NDArray[np.
     return np.maximum(np.add.reduceat(steps**2, starts, axis=1) / sizes - means**2, 0.0)
 
 
-def levels_between(levels: Levels, start: int, stop: int) -> Levels:
-    """The levels of the windows in which samples `start` to `stop` at 16 kHz lie."""
-    return levels[start // WINDOW_SAMPLES : -(-stop // WINDOW_SAMPLES)]
+def levels_between(levels: Levels, start: int, stop: int, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Levels:
+    """The levels of the windows in which samples `start` to `stop` lie."""
+    window = _window_samples(sample_rate_hz)
+    return levels[start // window : -(-stop // window)]
+
+
+def _window_samples(sample_rate_hz: int) -> int:
+    return sample_rate_hz // WINDOWS_PER_SECOND

@@ -17,6 +17,7 @@ from wavlm.errors import BadDataError
 from wavlm.shards.flac import decode_flac
 from wavlm.shards.listing import listing_path, read_listed_shard
 from wavlm.shards.utterance import Utterance, from_json, has_phones
+from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.storage.elsewhere import open_file
 from wavlm.storage.files import CHUNK_BYTES
 from wavlm.storage.passing import refuse_passing
@@ -25,7 +26,7 @@ MEMBERS = frozenset({"flac", "json"})
 MEMBER_NAME = re.compile(r"[A-Za-z0-9_-]+\.(flac|json)")
 
 
-def stream(shard: Path) -> Iterator[Utterance]:
+def stream(shard: Path, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Iterator[Utterance]:
     """Every utterance of a local tar file, in order.
 
     Raises BadDataError for members other than flac and json, and for any damage that can be seen. A tar that
@@ -33,7 +34,7 @@ def stream(shard: Path) -> Iterator[Utterance]:
     of utterances and the sha256 of the tar are compared with it, once the last utterance was taken: what was made of
     the others is worth nothing if this raises.
     """
-    return map(decode_sample, _read_verified(shard))
+    return (decode_sample(item, sample_rate_hz) for item in _read_verified(shard))
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ class _HashingReader:
         return self._digest.hexdigest()
 
 
-def decode_sample(item: TarSample) -> Utterance:
+def decode_sample(item: TarSample, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Utterance:
     """Decode an utterance. Raises BadDataError for damage that only decoding can detect."""
     try:
-        utterance = from_json(item.json, decode_flac(item.flac))
+        utterance = from_json(item.json, decode_flac(item.flac, sample_rate_hz=sample_rate_hz))
     except AudioError as error:
         raise AudioError(
             error.code, f"{error.message.partition('; ')[0]}; at {item.key} of {item.shard}; make the shards again"
@@ -124,7 +125,7 @@ def verify_shard(shard: Path) -> int:
     Raises BadDataError (SHARD_DAMAGED, SHARD_UNKNOWN or what `stream` raises).
     """
     _check_sha256(hash_tar(shard), shard)
-    return sum(1 for _ in stream(shard))
+    return sum(1 for _ in stream(shard, read_listed_shard(shard).sample_rate_hz))
 
 
 def hash_tar(shard: Path) -> str:

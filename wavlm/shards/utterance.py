@@ -1,6 +1,6 @@
 """The utterance of a shard: waveform, text, phones and origin, and how long recordings are cut and short ones joined.
 
-Shapes: T samples at 16 kHz.
+Shapes: T samples at the rate of the shards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NO_PHONE = Phone(0.0, 0.0, "")  # stands in a json member where no phone is know
 
 @dataclass(frozen=True)
 class Piece:
-    """The part of a recording that an utterance contains. All numbers are samples at 16 kHz."""
+    """The part of a recording that an utterance contains. All numbers are samples at the rate of the shards."""
 
     key: str  # of the recording
     offset: int  # in the utterance
@@ -54,7 +54,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Source:
-    """A recording at 16 kHz before it is cut, or one of its channels."""
+    """A recording at the rate of the shards before it is cut, or one of its channels."""
 
     key: str
     speaker: str
@@ -65,7 +65,7 @@ class Source:
     language: str | None = None
 
 
-def to_json(utterance: Utterance) -> bytes:
+def to_json(utterance: Utterance, sample_rate_hz: int = SAMPLE_RATE_HZ) -> bytes:
     """The json member of an utterance. A name has the same type in all of them, as readers that infer a schema want.
 
     So an unknown text is "", and where no phone is known there is one entry of no duration. An empty list or null would
@@ -79,7 +79,7 @@ def to_json(utterance: Utterance) -> bytes:
         "samples": len(utterance.waveform),
         "text": utterance.text or "",
         "phones": [phone._asdict() for phone in utterance.phones or (NO_PHONE,)],
-        "pieces": [_piece_to_json(piece) for piece in utterance.pieces],
+        "pieces": [_piece_to_json(piece, sample_rate_hz) for piece in utterance.pieces],
     }
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
@@ -101,9 +101,9 @@ def from_json(blob: bytes, waveform: Waveform) -> Utterance:
     )
 
 
-def _piece_to_json(piece: Piece) -> dict[str, object]:
+def _piece_to_json(piece: Piece, sample_rate_hz: int) -> dict[str, object]:
     """A piece, and its region of the file in seconds."""
-    start_s, end_s = (sample / SAMPLE_RATE_HZ for sample in (piece.start, piece.start + piece.samples))
+    start_s, end_s = (sample / sample_rate_hz for sample in (piece.start, piece.start + piece.samples))
     return {**vars(piece), "cut": piece.cut or "", "start_s": start_s, "end_s": end_s}
 
 
@@ -131,7 +131,7 @@ def channel_name(name: str, channel: int) -> str:
     return f"{name}-c{channel}"
 
 
-def cut(source: Source, cuts: Sequence[Cut]) -> Iterator[tuple[Source, Piece]]:
+def cut(source: Source, cuts: Sequence[Cut], sample_rate_hz: int = SAMPLE_RATE_HZ) -> Iterator[tuple[Source, Piece]]:
     """Cut a recording into pieces: what each is, and where it lies. Without cuts it is one piece.
 
     A phone that crosses a cut is in both pieces, each with its part of the duration. The text of a piece is
@@ -145,7 +145,7 @@ def cut(source: Source, cuts: Sequence[Cut]) -> Iterator[tuple[Source, Piece]]:
     kinds = [whole.cut, *(item.kind for item in cuts)]
     for number, (start, stop, kind) in enumerate(zip(edges[:-1], edges[1:], kinds, strict=True)):
         piece = replace(whole, start=start, samples=stop - start, cut=kind)
-        phones = _shift_phones(source.phones, whole.start - start, stop - start)
+        phones = _shift_phones(source.phones, whole.start - start, stop - start, sample_rate_hz)
         yield replace(source, key=f"{source.key}-p{number:03d}", text=None, phones=phones), piece
 
 
@@ -154,14 +154,14 @@ def join_consecutive(utterances: Iterable[Utterance], spec: ShardSpec) -> Iterat
     group: list[Utterance] = []
     for utterance in utterances:
         if group and not _fits(group, utterance, spec):
-            yield join(group, _to_samples(spec.join_gap_seconds))
+            yield join(group, _gap_samples(spec), spec.sample_rate_hz)
             group = []
         group.append(utterance)
     if group:
-        yield join(group, _to_samples(spec.join_gap_seconds))
+        yield join(group, _gap_samples(spec), spec.sample_rate_hz)
 
 
-def join(group: Sequence[Utterance], gap_samples: int) -> Utterance:
+def join(group: Sequence[Utterance], gap_samples: int, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Utterance:
     """One utterance from several, with silence between them. A single one is returned unchanged.
 
     The text is known if all texts are known. The phones are those of the recordings that have phones.
@@ -179,7 +179,7 @@ def join(group: Sequence[Utterance], gap_samples: int) -> Utterance:
         samples = len(item.waveform)
         waveforms.append(item.waveform)
         pieces.append(replace(item.pieces[0], offset=offset))
-        phones += _shift_phones(item.phones, offset, offset + samples) or ()
+        phones += _shift_phones(item.phones, offset, offset + samples, sample_rate_hz) or ()
         offset += samples
     texts = [item.text for item in group if item.text]
     return Utterance(
@@ -197,20 +197,22 @@ def join(group: Sequence[Utterance], gap_samples: int) -> Utterance:
 def _fits(group: Sequence[Utterance], following: Utterance, spec: ShardSpec) -> bool:
     first = group[0]
     samples = sum(len(item.waveform) for item in (*group, following))
-    samples += len(group) * _to_samples(spec.join_gap_seconds)
+    samples += len(group) * _gap_samples(spec)
     return (
         first.speaker not in ("", UNKNOWN_SPEAKER)
         and (first.speaker, first.language, first.split) == (following.speaker, following.language, following.split)
         and not (first.is_cut or following.is_cut)
-        and samples <= _to_samples(spec.join_seconds)
+        and samples <= round(spec.join_seconds * spec.sample_rate_hz)
     )
 
 
-def _shift_phones(phones: Sequence[Phone] | None, shift_samples: int, end_samples: int) -> tuple[Phone, ...] | None:
+def _shift_phones(
+    phones: Sequence[Phone] | None, shift_samples: int, end_samples: int, sample_rate_hz: int
+) -> tuple[Phone, ...] | None:
     """Phones moved by a number of samples and clipped to 0 .. end. Phones outside are dropped."""
     if phones is None:
         return None
-    shift_s, longest_s = shift_samples / SAMPLE_RATE_HZ, end_samples / SAMPLE_RATE_HZ
+    shift_s, longest_s = shift_samples / sample_rate_hz, end_samples / sample_rate_hz
     moved = (
         Phone(
             round(max(phone.start_s + shift_s, 0.0), 6),
@@ -222,5 +224,5 @@ def _shift_phones(phones: Sequence[Phone] | None, shift_samples: int, end_sample
     return tuple(phone for phone in moved if phone.start_s < phone.end_s)
 
 
-def _to_samples(seconds: float) -> int:
-    return round(seconds * SAMPLE_RATE_HZ)
+def _gap_samples(spec: ShardSpec) -> int:
+    return round(spec.join_gap_seconds * spec.sample_rate_hz)

@@ -1,4 +1,6 @@
-"""Read a file as 16 kHz int16 blocks of the channels that are taken. This runs in the process behind the fence.
+"""Read a file as int16 blocks of the channels that are taken, at the rate of the shards.
+
+This runs in the process behind the fence.
 
 Shapes: C channels of the recording, K channels that are taken, T samples, W windows of 0.1 s.
 """
@@ -38,14 +40,16 @@ class Block:
 class Ending:
     """What is known of a file that was decoded to its end."""
 
-    samples: int  # per channel, at 16 kHz
+    samples: int  # per channel, at the rate of the shards
     num_channels: int
     taken: tuple[int, ...]  # channels, counted from 1, or `MEAN`, in order; none if those asked for are missing
     clipped: int  # samples above full scale that were clipped to it, over all channels
     notes: tuple[str, ...]  # each a `wavlm.corpus.audio.reason.NoteCode`
 
 
-def read_waveform(path: Place, key: str, sha256: str, *wanted: Channels) -> Iterator[Block | Ending | None]:
+def read_waveform(
+    path: Place, key: str, sha256: str, *wanted: Channels, sample_rate_hz: int = SAMPLE_RATE_HZ
+) -> Iterator[Block | Ending | None]:
     """The blocks of a file, then its ending. None is a sign of life while the file is hashed.
 
     A file of at most `HELD_BYTES` is read once: it is decoded from what was hashed. A larger one is read twice.
@@ -60,9 +64,9 @@ def read_waveform(path: Place, key: str, sha256: str, *wanted: Channels) -> Iter
     with open_audio(path) if held is None else nullcontext(open_stream(hold(held, path.name))) as stream:
         num_channels = stream.info.channels
         taken = tuple(sorted({number for choice in wanted for number in choose_channels(choice, num_channels)}))
-        yield from _blocks(stream, taken)
+        yield from _blocks(stream, taken, sample_rate_hz)
         yield Ending(
-            samples=to_16_khz(stream.num_samples, stream.info.sample_rate_hz),
+            samples=resampled(stream.num_samples, stream.info.sample_rate_hz, sample_rate_hz),
             num_channels=num_channels,
             taken=taken,
             clipped=stream.clipped,
@@ -72,26 +76,26 @@ def read_waveform(path: Place, key: str, sha256: str, *wanted: Channels) -> Iter
         raise _file_changed_error(key, path, "the file was written to while it was read")
 
 
-def read_whole(path: Path) -> Waveform:
-    """The mean of the channels of a file at 16 kHz, (T,), within -1 .. 1: the samples that shards hold.
+def read_whole(path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Waveform:
+    """The mean of the channels of a file at this rate, (T,), within -1 .. 1: the samples that shards hold.
 
     Raises AudioError if it cannot be decoded to its end.
     """
-    pieces = list(stream_pcm(path))
+    pieces = list(stream_pcm(path, sample_rate_hz))
     pcm = np.concatenate(pieces) if pieces else np.empty(0, np.int16)
     return cast(Waveform, pcm.astype(np.float32) / np.float32(FULL_SCALE))
 
 
-def stream_pcm(path: Path) -> Iterator[Pcm16]:
+def stream_pcm(path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Iterator[Pcm16]:
     """Like `read_whole`, in 16-bit pieces (T,) of some seconds each."""
     with open_audio(path) as stream:
-        for block in _blocks(stream, (MEAN,)):
+        for block in _blocks(stream, (MEAN,), sample_rate_hz):
             yield block.pcm[0]
 
 
-def to_16_khz(num_samples: int, rate_hz: int) -> int:
-    """Number of samples after resampling: floor(samples * 16000 / rate + 1/2)."""
-    return (2 * num_samples * SAMPLE_RATE_HZ + rate_hz) // (2 * rate_hz)
+def resampled(num_samples: int, rate_hz: int, sample_rate_hz: int = SAMPLE_RATE_HZ) -> int:
+    """Number of samples after resampling: floor(samples * new rate / rate + 1/2)."""
+    return (2 * num_samples * sample_rate_hz + rate_hz) // (2 * rate_hz)
 
 
 def choose_channels(channels: Channels, num_channels: int) -> tuple[int, ...]:
@@ -109,9 +113,9 @@ def name_channels(wanted: Channels, num_channels: int) -> tuple[int, ...]:
     return choose_channels(wanted, num_channels) or ((1,) if wanted == "first" else (cast(int, wanted),))
 
 
-def _blocks(stream: AudioStream, taken: Sequence[int]) -> Iterator[Block]:
+def _blocks(stream: AudioStream, taken: Sequence[int], sample_rate_hz: int) -> Iterator[Block]:
     rate_hz = stream.info.sample_rate_hz
-    resampler = _Resampler(rate_hz, len(taken))
+    resampler = _Resampler(rate_hz, sample_rate_hz, len(taken))
     meter = LevelMeter(rate_hz) if MEAN in taken and stream.info.channels > 1 else None
     for block in stream.blocks():
         pcm = resampler.add(_take(block, taken))
@@ -131,18 +135,18 @@ def _take(block: Waveform, taken: Sequence[int]) -> Waveform:
 
 
 class _Resampler:
-    """Makes int16 blocks at 16 kHz of float32 blocks at any rate, with soxr's setting HQ.
+    """Makes int16 blocks at a new rate of float32 blocks at any rate, with soxr's setting HQ.
 
     The samples are those that one call for the whole recording gives: equal bit by bit at 64 rates from 4 to 192 kHz.
     """
 
-    def __init__(self, rate_hz: int, num_channels: int) -> None:
+    def __init__(self, rate_hz: int, sample_rate_hz: int, num_channels: int) -> None:
         self._num_channels = num_channels
         self._stream: Any = None
-        if rate_hz != SAMPLE_RATE_HZ and num_channels:
+        if rate_hz != sample_rate_hz and num_channels:
             import soxr  # imported here because reading shards does not need it
 
-            self._stream = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, num_channels, dtype="float32", quality="HQ")
+            self._stream = soxr.ResampleStream(rate_hz, sample_rate_hz, num_channels, dtype="float32", quality="HQ")
 
     def add(self, block: Waveform, *, last: bool = False) -> Pcm16:
         """The samples (K, T) that are ready after this block (K, T)."""

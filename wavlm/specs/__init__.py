@@ -22,29 +22,33 @@ from wavlm.specs.base import (
 )
 from wavlm.specs.corpora import CorpusSpec, HoldOut
 from wavlm.specs.evaluation import BaselineSpec, EvaluationSpec, SuiteSpec
+from wavlm.specs.features import Features, HiddenFeatures, LogMelFeatures, MfccFeatures
 from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.gate import GateSpec
 from wavlm.specs.iteration import IterationSpec
-from wavlm.specs.labelling import (
-    CodebookSpec,
-    Features,
-    HiddenFeatures,
-    MfccFeatures,
-    RefitSpec,
-    ScoresSpec,
-    ShardSpec,
+from wavlm.specs.label_sources import (
+    ExternalLabelsSpec,
+    FittedSource,
+    LabelSource,
+    MultiCodebookSpec,
+    RandomProjectionSpec,
+    hidden_features,
+    name_features,
 )
+from wavlm.specs.labelling import CodebookSpec, RefitSpec, SampledSpec, SampleRate, ScoresSpec, ShardSpec
 from wavlm.specs.layouts import Layout
 from wavlm.specs.made import MadeSource
 from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec
 from wavlm.specs.models import ModelArchive, ModelFolder, ModelSource, ModelSpec, ModelVersion
 from wavlm.specs.network import ConvLayer, NetworkSpec, paper_conv_layers
+from wavlm.specs.objectives import Contrastive, MaskedPrediction, Objective, QuantizerSpec
 from wavlm.specs.paths import Below
 from wavlm.specs.recipe import Recipe
 from wavlm.specs.sampling import UNKNOWN_LANGUAGE, BalanceSpec, Group, SamplingSpec
+from wavlm.specs.simulation import SimulationSpec
 from wavlm.specs.sources import AptSource, Archive, FolderSource, HttpsSource, Source
 from wavlm.specs.start import StartSpec
-from wavlm.specs.training import MaskedPrediction, MaskSpec, Objective, TrainSpec
+from wavlm.specs.training import MaskSpec, TrainSpec
 
 __all__ = [
     "HOP_SAMPLES",
@@ -57,14 +61,17 @@ __all__ = [
     "BaselineSpec",
     "Below",
     "CodebookSpec",
+    "Contrastive",
     "ConvLayer",
     "CorpusSpec",
     "Count",
     "EffectName",
     "EffectSpec",
     "EvaluationSpec",
+    "ExternalLabelsSpec",
     "Features",
     "FinetuneSpec",
+    "FittedSource",
     "FolderSource",
     "GateSpec",
     "Group",
@@ -72,7 +79,9 @@ __all__ = [
     "HoldOut",
     "HttpsSource",
     "IterationSpec",
+    "LabelSource",
     "Layout",
+    "LogMelFeatures",
     "MadeSource",
     "MaskSpec",
     "MaskedPrediction",
@@ -85,6 +94,7 @@ __all__ = [
     "ModelSource",
     "ModelSpec",
     "ModelVersion",
+    "MultiCodebookSpec",
     "Name",
     "Natural",
     "NetworkSpec",
@@ -92,16 +102,23 @@ __all__ = [
     "Objective",
     "Positive",
     "Probability",
+    "QuantizerSpec",
+    "RandomProjectionSpec",
     "Recipe",
     "RefitSpec",
+    "SampleRate",
+    "SampledSpec",
     "SamplingSpec",
     "ScoresSpec",
     "Sha256",
     "ShardSpec",
+    "SimulationSpec",
     "Source",
     "Spec",
     "StartSpec",
     "SuiteSpec",
     "TrainSpec",
+    "hidden_features",
+    "name_features",
     "paper_conv_layers",
 ]

@@ -23,8 +23,8 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
-SAMPLE_RATE_HZ = 16000
-HOP_SAMPLES = 320  # the product of the seven strides of the feature encoder: one frame per 20 ms
+SAMPLE_RATE_HZ = 16000  # of shards whose spec does not say another
+HOP_SAMPLES = 320  # at that rate: the product of the seven strides of the feature encoder, one frame per 20 ms
 
 
 class FieldError(ValueError):

@@ -13,6 +13,7 @@ from wavlm.specs.heads import HeadSpec
 from wavlm.specs.labelling import ShardSpec
 from wavlm.specs.models import ModelSpec
 from wavlm.specs.network import NetworkSpec
+from wavlm.specs.simulation import SimulationSpec
 from wavlm.specs.splits import ByPart, Folds, SplitSpec
 from wavlm.specs.tasks import TaskSpec
 
@@ -146,7 +147,7 @@ class EvaluationSpec(Spec):
 
     # Corpora and shards are artifacts of their own, which an evaluation names by key.
     not_identity: ClassVar[frozenset[str]] = frozenset(
-        {"corpora", "description", "deviation", "noise", "protocol", "reality", "shards"}
+        {"corpora", "description", "deviation", "noise", "protocol", "reality", "shards", "simulation"}
     )
 
     name: Name
@@ -158,8 +159,18 @@ class EvaluationSpec(Spec):
     task: TaskSpec
     """The task, by its short name in SUPERB."""
 
-    corpora: tuple[CorpusSpec, ...] = Field(min_length=1)
-    """The labelled corpora. In YAML: names of files of data_specs/corpora."""
+    corpora: tuple[CorpusSpec, ...] = ()
+    """The labelled corpora. In YAML: names of files of data_specs/corpora.
+
+    Change: needed where there is no `simulation`.
+    """
+
+    simulation: SimulationSpec | None = None
+    """Simulated conversations, which are made and packed before. In YAML: the name of a file of data_specs/simulations.
+
+    Their parts are train, dev and test. Beside `corpora`, or in place of them.
+    Change: give it to score diarization of talk whose turns are known by construction.
+    """
 
     noise: tuple[CorpusSpec, ...] = ()
     """Noise for tasks that mix it in. In YAML: names of files of data_specs/corpora with the role noise.
@@ -217,6 +228,12 @@ class EvaluationSpec(Spec):
     Synthetic speech stands in no table of claims, unless a published protocol has it made, as SUPERB's slot filling.
     Change: simulated where we mix, synthetic where nobody spoke.
     """
+
+    @model_validator(mode="after")
+    def _check_data(self) -> EvaluationSpec:
+        if not self.corpora and self.simulation is None:
+            raise FieldError("there are no data: name one corpus or more, or a simulation", "corpora")
+        return self
 
     @model_validator(mode="after")
     def _check_fit(self) -> EvaluationSpec:

@@ -85,6 +85,9 @@ def expand_iteration(tree: Tree, number: int, iteration: JsonValue, models: dict
     loc = ("iterations", number)
     if iteration.get("mix") is not None:
         expanded["mix"] = dump(read_spec(MixSpec, find_named(tree, "mixes", (*loc, "mix"), iteration["mix"])))
+    codebook = iteration.get("codebook")
+    if isinstance(codebook, dict) and codebook.get("type") == "external":
+        expanded["codebook"] = _locate_file(codebook, tree.path)
     if "network" in iteration:
         expanded["network"] = _expand_network(tree, (*loc, "network"), iteration["network"], models)
     return expanded
@@ -170,6 +173,14 @@ def _locate_folder(source: JsonValue, path: Path) -> None:
     """Make the path of a model's folder absolute. A relative one starts at the folder of the spec's file."""
     if isinstance(source, dict) and source.get("type") == "folder" and isinstance(source.get("path"), str):
         source["path"] = str(path.absolute().parent / os.path.expanduser(str(source["path"])))  # noqa: PTH111
+
+
+def _locate_file(codebook: dict[str, JsonValue], path: Path) -> dict[str, JsonValue]:
+    """The fields of external labels, the path of their file absolute."""
+    file = codebook.get("file")
+    if not isinstance(file, str):
+        return codebook
+    return {**codebook, "file": str(path.absolute().parent / os.path.expanduser(file))}  # noqa: PTH111
 
 
 def _locate_folders(fields: dict[str, JsonValue], path: Path) -> None:

@@ -42,6 +42,7 @@ def _explain(cls: type[BaseModel], error: ErrorDetails) -> tuple[Loc, str]:
     """The path of the field, and what is wrong with it."""
     loc, found, context = error["loc"], error["input"], error.get("ctx", {})
     discriminator = str(context.get("discriminator", "")).strip("'")
+    discriminator = "type" if discriminator.endswith("()") else discriminator  # a function that looks at `type`
     match error["type"]:
         case "missing" | "union_tag_not_found":
             name = discriminator or loc[-1]

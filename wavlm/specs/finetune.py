@@ -13,6 +13,7 @@ from wavlm.specs.evaluation import BaselineSpec
 from wavlm.specs.heads import HeadSpec
 from wavlm.specs.labelling import ShardSpec
 from wavlm.specs.mixing import MixSpec
+from wavlm.specs.simulation import SimulationSpec
 from wavlm.specs.splits import Folds, SplitSpec
 from wavlm.specs.stages import FinetuneStage
 from wavlm.specs.tasks import TaskSpec
@@ -36,6 +37,8 @@ class FinetuneSpec(Spec):
             "registry_name",
             "rooms",
             "shards",
+            "simulation",
+            "system",
         }
     )
 
@@ -56,6 +59,16 @@ class FinetuneSpec(Spec):
     Change: give another one with `wavlm finetune SPEC --model MODEL`.
     """
 
+    system: str = ""
+    """The system that training goes on from, in place of a model: its network and its head.
+
+    Another file of data_specs/finetunes, which is trained first; a folder that `wavlm finetune` made; NAME@ALIAS or
+    NAME:VERSION of the registry. In a recipe: a system before this one, or one of its models that is `part: system`.
+    Weights are taken by name. What depends on the classes, such as a row per training speaker, begins anew where the
+    classes are others.
+    Change: to adapt a system to other data. Another one: `wavlm finetune SPEC --system SYSTEM`.
+    """
+
     baseline: BaselineSpec | None = None
     """A baseline in place of a model, written out. In YAML `model: fbank` is enough.
 
@@ -68,8 +81,18 @@ class FinetuneSpec(Spec):
     head: HeadSpec
     """The head, as in evaluations."""
 
-    corpora: tuple[CorpusSpec, ...] = Field(min_length=1)
-    """The labelled corpora. In YAML: names of files of data_specs/corpora."""
+    corpora: tuple[CorpusSpec, ...] = ()
+    """The labelled corpora. In YAML: names of files of data_specs/corpora.
+
+    Change: needed where there is no `simulation`.
+    """
+
+    simulation: SimulationSpec | None = None
+    """Simulated conversations, which are made and packed before. In YAML: the name of a file of data_specs/simulations.
+
+    Their parts are train, dev and test. Beside `corpora`, or in place of them.
+    Change: give it to train diarizers on talk whose turns are known by construction.
+    """
 
     shards: ShardSpec = ShardSpec(min_seconds=0.1, max_seconds=3600.0, max_rejected=0.0)
     """How the recordings are packed, as in evaluations.
@@ -158,6 +181,18 @@ class FinetuneSpec(Spec):
         except ValidationError as error:
             first = error.errors()[0]
             raise FieldError(first["msg"], *at, *first["loc"][1:]) from error
+
+    @model_validator(mode="after")
+    def _check_data(self) -> FinetuneSpec:
+        if not self.corpora and self.simulation is None:
+            raise FieldError("there are no data: name one corpus or more, or a simulation", "corpora")
+        return self
+
+    @model_validator(mode="after")
+    def _check_subject(self) -> FinetuneSpec:
+        if self.system and (self.model or self.baseline is not None):
+            raise FieldError("it stands on a model and goes on from a system: leave one of them out", "system")
+        return self
 
     @model_validator(mode="after")
     def _check_mix(self) -> FinetuneSpec:

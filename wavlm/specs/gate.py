@@ -9,13 +9,15 @@ from pydantic_core import PydanticKnownError
 
 from wavlm.specs.base import FieldError, NonNegative, Spec
 from wavlm.specs.evaluation import EvaluationSpec, SuiteSpec
+from wavlm.specs.objectives import Contrastive, MaskedPrediction, Objective
 from wavlm.specs.speakers import SpeakerVerification
 
 COMPARED = (  # figures of evaluations that are compared in pairs (wavlm/evaluation/paired_tasks.py)
     *("accuracy", "per", "cer", "wer", "cer_lm", "wer_lm", "slot_type_f1", "slot_value_cer", "bleu", "der"),
     *("pesq", "stoi", "si_sdr", "si_sdri", "mel_mcd", "eer", "min_dcf", "mtwv", "atwv"),
 )
-LOWER_IS_BETTER = frozenset({"valid/loss", "probe/abx_within", "probe/abx_across"})
+LOWER_IS_BETTER = frozenset({"valid/loss", "valid/identical_negatives", "probe/abx_within", "probe/abx_across"})
+WHOLE = frozenset(Contrastive.gated)  # figures of all held-out speech together: no utterance has one of its own
 Metric = Literal[
     "auto",
     "probe/pnmi",
@@ -23,6 +25,9 @@ Metric = Literal[
     "probe/abx_across",
     "valid/loss",
     "valid/masked_accuracy",
+    "valid/hard_perplexity",
+    "valid/soft_perplexity",
+    "valid/identical_negatives",
     "labels/pnmi",
 ]
 # A figure of an evaluation: suite, evaluation, figure.
@@ -52,7 +57,9 @@ class GateSpec(Spec):
     `probe/pnmi` is the model's own: of its best layer, on valid speech with timed phones; it needs the recipe's
     `probe`. `probe/abx_within` and `probe/abx_across` are ABX errors within and across speakers, on the same speech, of
     the layer where the error is lowest. Validation metrics compare only models that predict the same labels. Where
-    nothing can be compared, no version becomes champion, and the run says so. `labels/pnmi` says how good the teacher's
+    nothing can be compared, no version becomes champion, and the run says so. A contrastive objective has its own ones,
+    `valid/hard_perplexity`, `valid/soft_perplexity` and `valid/identical_negatives`: its loss is best where it learns
+    nothing. `labels/pnmi` says how good the teacher's
     labels are, so it makes no version champion. `SUITE/EVALUATION/FIGURE`, such as `superb/ks/accuracy`, is a figure of
     the recipe's `evaluate`: test examples of both models are compared in pairs, always with an interval. Figures that
     are: accuracy, WER, CER, PER, slot-type F1, slot-value CER, BLEU, DER, EER, minDCF, MTWV, ATWV, PESQ, STOI, SI-SDR.
@@ -100,12 +107,26 @@ class GateSpec(Spec):
             raise FieldError(
                 f"the evaluation says whether {self.metric} is better when it is higher", "higher_is_better"
             )
+        if self.confidence is not None and self.metric in WHOLE:
+            raise FieldError(
+                f"{self.metric} is of all held-out speech together, so it has no interval: leave it out", "confidence"
+            )
         wanted = self.metric not in LOWER_IS_BETTER
         if self.higher_is_better not in (None, wanted):
             raise FieldError(
                 f"{self.metric} is better when it is {'higher' if wanted else 'lower'}", "higher_is_better"
             )
         return self
+
+
+def explain_ungated(metric: str, objective: Objective) -> str:
+    """Why a gate may not compare a validation metric of models with this objective; empty if it may."""
+    if not metric.startswith("valid/") or metric in objective.gated:
+        return ""
+    listed = ", ".join(objective.gated)
+    if metric in MaskedPrediction.gated:
+        return f"{metric} is best where a {objective.type} objective learns nothing; expected {listed} or probe/..."
+    return f"a {objective.type} objective has no {metric}; expected {listed} or probe/..."
 
 
 def explain_unmeasured(metric: str, suite: SuiteSpec | None) -> str:

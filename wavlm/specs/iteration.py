@@ -1,22 +1,29 @@
-"""Iteration spec: cluster features to get labels, then train a model to predict them."""
+"""Iteration spec: cluster features to get labels, then train a model to predict them; or train without labels."""
 
 from __future__ import annotations
 
-from wavlm.specs.base import Name, Spec
-from wavlm.specs.labelling import CodebookSpec
+from pydantic import model_validator
+
+from wavlm.specs.base import FieldError, Name, Spec
+from wavlm.specs.features import HiddenFeatures
+from wavlm.specs.label_sources import LabelSource, hidden_features
 from wavlm.specs.mixing import MixSpec
 from wavlm.specs.network import NetworkSpec
+from wavlm.specs.objectives import MaskedPrediction
 from wavlm.specs.start import StartSpec
 from wavlm.specs.training import TrainSpec
 
 
 class IterationSpec(Spec):
-    """One iteration: cluster features to get labels, then train a model to predict them."""
+    """One iteration: cluster features to get labels, then train a model to predict them; or train without labels."""
 
-    codebook: CodebookSpec
-    """Where the labels come from.
+    codebook: LabelSource | None = None
+    """Where the labels come from. What has no `type` is k-means. Not given: there are none, for an objective that needs
+    none.
 
     Source: docs/algorithm.md 11.
+    Change: `type: random_projection` needs no clustering, `multi_codebook` gives several labels per frame, `external`
+    takes those of a file. Leave it out only where `train.objective` is contrastive.
     """
 
     network: NetworkSpec
@@ -50,3 +57,22 @@ class IterationSpec(Spec):
 
     Change: when the first iterations use less speech, as in wavlm-large.
     """
+
+    @property
+    def hidden(self) -> HiddenFeatures | None:
+        """The hidden layer that labels are made of; None if no model is needed for them."""
+        return hidden_features(self.codebook) if self.codebook else None
+
+    @property
+    def teacher(self) -> Name | None:
+        """The recipe's model whose layer is clustered; None if it is that of the iteration before, or there is none."""
+        return self.hidden.model if self.hidden else None
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> IterationSpec:
+        needs = isinstance(self.train.objective, MaskedPrediction)
+        if needs and self.codebook is None:
+            raise FieldError("masked prediction needs labels: give a codebook", "codebook")
+        if not needs and self.codebook is not None:
+            raise FieldError("a contrastive objective reads no labels: leave the codebook out", "codebook")
+        return self

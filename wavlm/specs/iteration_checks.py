@@ -51,14 +51,16 @@ def check_different(recipe: Checked) -> None:
     """
     seen: dict[str, int] = {}
     for number, iteration in enumerate(recipe.iterations, 1):
-        features, start = iteration.codebook.features, iteration.start
-        if features.type == "hidden" and features.model is None:
+        hidden, start, codebook = iteration.hidden, iteration.start, iteration.codebook
+        if hidden and hidden.model is None:
             continue
-        named = (features.model if features.type == "hidden" else None, start and start.model)
+        named = (iteration.teacher, start and start.model)
         names = (corpus.name for corpus in recipe.speech)
         speech = tuple(name for name in names if not iteration.speech or name in iteration.speech)
         same = iteration.model_copy(update={"speech": ()})
-        first = seen.setdefault(key_of(canonical((same, speech, iteration.codebook.speech or speech, *named))), number)
+        first = seen.setdefault(
+            key_of(canonical((same, speech, (codebook and codebook.speech) or speech, *named))), number
+        )
         if first != number:
             raise FieldError(
                 f"iterations {first} and {number} are the same model: same labels, network, mix and training: "
@@ -72,12 +74,12 @@ def check_layers(recipe: Checked) -> None:
     """Check layer numbers before anything is trained: a layer must exist in the model that it is taken from."""
     before: NetworkSpec | None = None
     for number, iteration in enumerate(recipe.iterations, 1):
-        features, teacher, whose = iteration.codebook.features, before, f"the model of iteration {number - 1}"
-        if features.type == "hidden" and features.model is not None:
-            teacher, whose = recipe.models[features.model].network, f"the model {features.model}"
-        if features.type == "hidden" and teacher and features.layer > teacher.num_layers:
+        hidden, teacher, whose = iteration.hidden, before, f"the model of iteration {number - 1}"
+        if hidden and hidden.model is not None:
+            teacher, whose = recipe.models[hidden.model].network, f"the model {hidden.model}"
+        if hidden and teacher and hidden.layer > teacher.num_layers:
             raise FieldError(
-                f"iteration {number} clusters layer {features.layer}, but {whose} has {teacher.num_layers} layers",
+                f"iteration {number} clusters layer {hidden.layer}, but {whose} has {teacher.num_layers} layers",
                 *("iterations", number - 1, "codebook", "features", "layer"),
             )
         before = iteration.network
@@ -91,7 +93,9 @@ def _check_iteration(recipe: Checked, place: int, iteration: IterationSpec) -> N
     """Check that the recipe has what an iteration uses."""
     speech = [corpus.name for corpus in recipe.speech]
     at = ("iterations", place)
-    for names, field in ((iteration.speech, ("speech",)), (iteration.codebook.speech, ("codebook", "speech"))):
+    codebook = iteration.codebook
+    named = codebook.speech if codebook else ()
+    for names, field in ((iteration.speech, ("speech",)), (named, ("codebook", "speech"))):
         for number, name in enumerate(names):
             if name not in speech:
                 hint = suggest(name, speech)
@@ -110,14 +114,14 @@ def _check_iteration(recipe: Checked, place: int, iteration: IterationSpec) -> N
         raise FieldError(f"iteration {place + 1} has the effect room, but there are no rooms", *at, "mix")
     used = iteration.speech or speech
     check_corpora(iteration.train.sampling, used, *at, "train")
-    check_corpora(iteration.codebook.sampling, iteration.codebook.speech or used, *at, "codebook")
+    if codebook:
+        check_corpora(codebook.sampling, codebook.speech or used, *at, "codebook")
 
 
 def _check_models(recipe: Checked, iteration: IterationSpec, *at: str | int, is_first: bool) -> None:
     """Check that the models that an iteration names are among the recipe's."""
-    features, start = iteration.codebook.features, iteration.start
-    teacher = features.model if features.type == "hidden" else None
-    if is_first and features.type == "hidden" and teacher is None:
+    hidden, start, teacher = iteration.hidden, iteration.start, iteration.teacher
+    if is_first and hidden and teacher is None:
         raise FieldError(
             "iteration 1 has no previous model whose layer could be clustered: name one of the recipe's models, "
             "as in features: {type: hidden, model: base, layer: 9}",

@@ -1,4 +1,4 @@
-"""Specs from recordings to labels: shards, features, k-means codebooks, and scores of layers."""
+"""Specs from recordings to labels: shards, k-means codebooks and what they are fitted on, and scores of layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from wavlm.specs.base import Count, FieldError, Name, Natural, NonNegative, Positive, Probability, Spec
+from wavlm.specs.features import Features
 from wavlm.specs.sampling import SamplingSpec
+
+# Those of which WebRTC's detector of voices takes the samples, some of them doubled.
+SampleRate = Literal[8000, 16000, 24000, 32000, 48000]
 
 
 class ShardSpec(Spec):
@@ -60,6 +64,15 @@ class ShardSpec(Spec):
     ones, so that all workers have a shard to make (24 in the demo).
     """
 
+    sample_rate_hz: SampleRate = 16000
+    """Samples per second of the utterances. Recordings of other rates are resampled.
+
+    Unit: Hz.
+    Source: docs/algorithm.md 7: 16000.
+    Change: 8000 for telephone speech, 24000 or more for music and animals, with strides of the network whose product is
+    a fiftieth of it (`networks/tiny-8khz`, `networks/tiny-24khz`). It makes other shards, labels and models.
+    """
+
     max_rejected: Probability = 0.01
     """The stage fails if a larger fraction of the recordings gives no utterance because it is bad.
 
@@ -77,50 +90,6 @@ class ShardSpec(Spec):
                 f"join_seconds {self.join_seconds} is above max_seconds {self.max_seconds}", "join_seconds"
             )
         return self
-
-
-class MfccFeatures(Spec):
-    """MFCC of Kaldi with deltas, 39 numbers per frame, 100 frames per second (docs/algorithm.md 11.1)."""
-
-    type: Literal["mfcc"]
-    """Selects MFCC. Use it for iteration 1 where no model is there to make labels with."""
-
-
-class HiddenFeatures(Spec):
-    """The output of one transformer layer of a model, 50 frames per second."""
-
-    not_identity: ClassVar[frozenset[str]] = frozenset({"model"})  # a Codebook holds its teacher
-
-    type: Literal["hidden"]
-    """Selects a hidden layer. In iteration 1 it needs `model`."""
-
-    layer: Count
-    """Number of the layer.
-
-    Unit: layers, counted from 1.
-    Source: docs/algorithm.md 11: layer 6 of HuBERT iteration 1 for WavLM Base, layer 9 of iteration 2 for Base+ and
-    Large.
-    Change: to the layer with the best PNMI in the scores of the model that is named.
-    """
-
-    model: Name | None = None
-    """Name of one of the recipe's `models`, whose layer is clustered. Not given: the model of the iteration before.
-
-    Change: to make labels with a released model, or with an earlier model of your own.
-    """
-
-    output: Literal["residual", "normed"] = "residual"
-    """Where the output of a layer is taken. It matters for networks with `norm_first` (Large) alone.
-
-    `residual`: as the next layer gets it, before any final norm: fairseq's `output_layer`, and `hidden_states[layer]`
-    of transformers below the last layer. `normed`: after the network's final norm: `last_hidden_state` of transformers,
-    and what s3prl gives as the last layer.
-    Source: docs/algorithm.md 4.
-    Change: `normed` to repeat labels that others made of the last layer after its norm.
-    """
-
-
-Features = Annotated[MfccFeatures | HiddenFeatures, Field(discriminator="type")]
 
 
 class RefitSpec(Spec):
@@ -143,11 +112,78 @@ class RefitSpec(Spec):
         return fitted
 
 
-class CodebookSpec(Spec):
-    """k-means on a random sample of frames, with a share per corpus. Its clusters are the labels."""
+class SampledSpec(Spec):
+    """What every codebook that is fitted on a random sample of frames has: where the sample comes from."""
 
     # A Codebook holds the shards that it is fitted on: those of these corpora, in these generations.
     not_identity: ClassVar[frozenset[str]] = frozenset({"speech", "refit"})
+
+    frames_per_utterance: Count = 80
+    """How many frames of an utterance the sample takes, from its whole length. More only if there are too few.
+
+    Unit: frames.
+    Source: own choice (decision 23). The reference takes all frames of a tenth of the utterances.
+    Change: fewer give more utterances and speakers for the same sample. Each of them is decoded and computed whole, so
+    time grows as much.
+    """
+
+    speech: tuple[Name, ...] = ()
+    """Names of the recipe's speech corpora that it is fitted on. Empty: those that the iteration trains on.
+
+    Source: docs/algorithm.md 11: the last codebook of Base+ and Large is fitted on LibriSpeech.
+    Change: to fit on clean or well balanced speech and label other speech with it.
+    """
+
+    shares: tuple[Positive, ...] = ()
+    """Share of the sample of each corpus in `speech`, in that order. They need not add up to 1. Empty: by hours.
+
+    Change: when a small corpus should count as much as a large one: `[1, 1]`.
+    """
+
+    sampling: SamplingSpec | None = None
+    """Shares of the sample by language, by corpus, or by both, as in training. Not given: by hours, or as `shares` say.
+
+    Source: arXiv 2406.06371: the codebooks of mHuBERT-147 are fitted on a sample with the shares of its training.
+    Change: where training has `sampling`, give it here too.
+    """
+
+    refit: Literal["never"] | RefitSpec = "never"
+    """When a corpus that grows gets a new codebook. `never`: it stays the one of the first generation.
+
+    Then labels of old speech stay, and only what is new is labelled. In YAML `refit: {growth: 0.5}` fits it again once
+    a corpus has grown by half since.
+    Change: where the first generation was small, or unlike what came later.
+    """
+
+    seed: Natural = 0
+    """Seed of the sample, and of all random numbers.
+
+    Change: to repeat an experiment with other random choices.
+    """
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> SampledSpec:
+        if twice := sorted({name for name in self.speech if self.speech.count(name) > 1}):
+            raise FieldError(f"speech names {', '.join(twice)} twice", "speech")
+        if self.shares and len(self.shares) != len(self.speech):
+            raise FieldError(
+                f"found {len(self.shares)} shares, expected {len(self.speech)}: one per name in speech", "shares"
+            )
+        if self.shares and self.sampling:
+            raise FieldError("shares and sampling both say what the sample is made of: leave one out", "sampling")
+        return self
+
+
+class CodebookSpec(SampledSpec):
+    """k-means on a random sample of frames, with a share per corpus. Its clusters are the labels."""
+
+    num_streams: ClassVar[int] = 1
+
+    type: Literal["kmeans"] = "kmeans"
+    """Selects k-means. It is what a codebook without a `type` is.
+
+    Change: see the other codebooks.
+    """
 
     features: Features
     """What is clustered: MFCC, or a hidden layer of a model: of the iteration before, or of one of `models`.
@@ -170,35 +206,6 @@ class CodebookSpec(Spec):
     Change: lower it when the corpus is small or time is short. The reference fits on 10 % of the utterances instead.
     """
 
-    frames_per_utterance: Count = 80
-    """How many frames of an utterance the sample takes, from its whole length. More only if there are too few.
-
-    Unit: frames.
-    Source: own choice (decision 23). The reference takes all frames of a tenth of the utterances.
-    Change: fewer give more utterances and speakers for the same sample. Each of them is decoded and computed whole, so
-    time grows as much.
-    """
-
-    speech: tuple[Name, ...] = ()
-    """Names of the recipe's speech corpora that k-means is fitted on. Empty: those that the iteration trains on.
-
-    Source: docs/algorithm.md 11: the last codebook of Base+ and Large is fitted on LibriSpeech.
-    Change: to fit on clean or well balanced speech and label other speech with it.
-    """
-
-    shares: tuple[Positive, ...] = ()
-    """Share of the sample of each corpus in `speech`, in that order. They need not add up to 1. Empty: by hours.
-
-    Change: when a small corpus should count as much as a large one: `[1, 1]`.
-    """
-
-    sampling: SamplingSpec | None = None
-    """Shares of the sample by language, by corpus, or by both, as in training. Not given: by hours, or as `shares` say.
-
-    Source: arXiv 2406.06371: the codebooks of mHuBERT-147 are fitted on a sample with the shares of its training.
-    Change: where training has `sampling`, give it here too.
-    """
-
     iterations: Count = 25
     """Rounds of k-means: assign every frame, then move every centroid.
 
@@ -212,31 +219,10 @@ class CodebookSpec(Spec):
     Change: raise it when results differ much between seeds. The time of k-means grows with it.
     """
 
-    refit: Literal["never"] | RefitSpec = "never"
-    """When a corpus that grows gets a new codebook. `never`: it stays the one of the first generation.
-
-    Then labels of old speech stay, and only what is new is labelled. In YAML `refit: {growth: 0.5}` fits it again once
-    a corpus has grown by half since.
-    Change: where the first generation was small, or unlike what came later.
-    """
-
-    seed: Natural = 0
-    """Seed of the sample and of k-means.
-
-    Change: to repeat an experiment with other random choices.
-    """
-
-    @model_validator(mode="after")
-    def _check_shares(self) -> CodebookSpec:
-        if twice := sorted({name for name in self.speech if self.speech.count(name) > 1}):
-            raise FieldError(f"speech names {', '.join(twice)} twice", "speech")
-        if self.shares and len(self.shares) != len(self.speech):
-            raise FieldError(
-                f"found {len(self.shares)} shares, expected {len(self.speech)}: one per name in speech", "shares"
-            )
-        if self.shares and self.sampling:
-            raise FieldError("shares and sampling both say what the sample is made of: leave one out", "sampling")
-        return self
+    @property
+    def sample_frames(self) -> int:
+        """Size of the sample that k-means is fitted on."""
+        return self.sample_frames_per_cluster * self.num_clusters
 
 
 class ScoresSpec(Spec):

@@ -177,6 +177,12 @@ class ModelSpec(Spec):
     Change: give it where the loop begins with a released model and goes on with your own champion.
     """
 
+    part: Literal["network", "system"] = "network"
+    """What is taken of it: its network, or network and head of a system that `wavlm finetune` made.
+
+    Change: to `system` for what a system of the recipe goes on from.
+    """
+
     network: NetworkSpec | None = None
     """The network that the model has, so that a recipe can be checked before the model is there.
 

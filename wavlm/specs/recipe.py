@@ -10,7 +10,8 @@ from wavlm.specs.base import FieldError, Name, Spec
 from wavlm.specs.corpora import CorpusSpec
 from wavlm.specs.evaluation import SuiteSpec
 from wavlm.specs.finetune import FinetuneSpec
-from wavlm.specs.gate import GateSpec, explain_unmeasured
+from wavlm.specs.gate import GateSpec, explain_ungated, explain_unmeasured
+from wavlm.specs.going_on import check_going_on
 from wavlm.specs.iteration import IterationSpec
 from wavlm.specs.iteration_checks import check_different, check_iterations, check_layers
 from wavlm.specs.labelling import ScoresSpec, ShardSpec
@@ -153,10 +154,12 @@ class Recipe(Spec):
         self._check_purpose()
         self._check_systems()
         self._check_corpora()
+        self._check_rates()
         check_iterations(self)
         self._check_first()
         check_layers(self)
         check_different(self)
+        self._check_gate()
         self._check_valid_split()
         return self
 
@@ -188,6 +191,9 @@ class Recipe(Spec):
         for number, item in enumerate(self.finetune):
             if names.index(item.name) != number:
                 raise FieldError(f"the system {item.name} is named twice", "finetune", number)
+            if item.system:
+                check_going_on(item, number, self.finetune[:number], self.models)
+                continue
             if item.baseline is None and not item.model and not self.iterations:
                 raise FieldError(
                     f"the system {item.name} names no model, and there is no iteration", "finetune", number, "model"
@@ -210,6 +216,15 @@ class Recipe(Spec):
                 raise FieldError(f"the corpus {name} is named twice", role, place)
             seen.add(name)
 
+    def _check_rates(self) -> None:
+        """Check that what is mixed has one sample rate."""
+        rates = self.shards.sample_rate_hz, (self.noise_shards or self.shards).sample_rate_hz
+        if len(set(rates)) > 1:
+            raise FieldError(
+                f"noise and rooms have {rates[1]} Hz, speech has {rates[0]} Hz: give both one rate",
+                *("noise_shards", "sample_rate_hz"),
+            )
+
     def _check_first(self) -> None:
         """Check that what stands in for a version that is not there yet is a model of its own, of the recipe."""
         for name, spec in self.models.items():
@@ -229,9 +244,8 @@ class Recipe(Spec):
                     "first",
                 )
 
-    def _check_valid_split(self) -> None:
-        """Check that something is held out where something is measured on it."""
-        advice = "give one of them a valid_fraction above 0 or valid_speakers"
+    def _check_gate(self) -> None:
+        """Check that the recipe measures what its gate compares, and that it says which model is better."""
         if self.gate.metric.startswith("probe/") and self.probe is None:
             raise FieldError(
                 f"gate.metric is {self.gate.metric}, which the recipe's `probe` measures, but there is no probe",
@@ -239,6 +253,13 @@ class Recipe(Spec):
             )
         if unmeasured := explain_unmeasured(self.gate.metric, self.evaluate):
             raise FieldError(unmeasured, "gate", "metric")
+        for number, iteration in enumerate(self.iterations, 1):
+            if ungated := explain_ungated(self.gate.metric, iteration.train.objective):
+                raise FieldError(f"gate.metric, for iteration {number}: {ungated}", "gate", "metric")
+
+    def _check_valid_split(self) -> None:
+        """Check that something is held out where something is measured on it."""
+        advice = "give one of them a valid_fraction above 0 or valid_speakers"
         mixes = self.mixtures is not None and any(iteration.mix for iteration in self.iterations)
         if mixes and not any(corpus.holds_out for corpus in self.speech):
             raise FieldError(

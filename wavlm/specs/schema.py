@@ -47,6 +47,8 @@ def json_schema() -> dict[str, Any]:
         "ModelSpec": _by_name(name, by_registry),
         "SuiteSpec": _by_name(name, _reference("SuiteSpec")),
     }
+    sources = definitions["IterationSpec"]["properties"]
+    sources["codebook"] = _with_default(sources["codebook"], definitions)
     baselines = definitions["SuiteSpec"]["properties"]["baselines"]
     kinds = {"enum": sorted(baselines["items"]["discriminator"]["mapping"])}
     baselines["items"] = {"if": {"type": "string"}, "then": kinds, "else": baselines["items"]}
@@ -86,6 +88,17 @@ def json_schema() -> dict[str, Any]:
 
 def _by_name(name: dict[str, Any], written_out: dict[str, Any]) -> dict[str, Any]:
     return {"if": {"type": "string"}, "then": name, "else": written_out}
+
+
+def _with_default(choice: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """A choice by `type`, of which the first member may leave it out; nothing is a choice, too."""
+    words: dict[str, Any] = {key: choice[key] for key in ("default", "description", "title")}
+    ways = choice["anyOf"][0]["oneOf"]
+    members = {item["$ref"]: definitions[item["$ref"].removeprefix("#/$defs/")] for item in ways}
+    mapping = {member["properties"]["type"]["const"]: place for place, member in members.items()}
+    by_tag = {"oneOf": ways, "discriminator": {"mapping": mapping}}
+    given = {"if": {"required": ["type"]}, "then": by_tag, "else": ways[0]}
+    return {**words, "if": {"type": "null"}, "then": {"type": "null"}, "else": given}
 
 
 def _network_changes(network: dict[str, Any], title: str, by: str, name: dict[str, Any], words: str) -> dict[str, Any]:

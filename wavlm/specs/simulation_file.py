@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from wavlm.specs.expand import find_named, require_name, validate
+from wavlm.specs import CorpusSpec
+from wavlm.specs.expand import find_named, read_spec, require_name, validate
 from wavlm.specs.lookup import find_file, is_bare_name, is_file, list_names, names_in, shipped_specs, suggest
 from wavlm.specs.simulation import SimulationSpec
 from wavlm.specs.tree import Loc, RecipeError, Tree, parse_tree
-from wavlm.specs.yaml import read_corpus
 
 ROLES = {"corpora": ("speech", "evaluation"), "noise": ("noise",), "rooms": ("room",)}
 
@@ -41,7 +41,14 @@ def read_simulation(path: Path) -> SimulationSpec:
 
 
 def _corpus(tree: Tree, loc: Loc, name: JsonValue, roles: tuple[str, ...]) -> JsonValue:
-    corpus = read_corpus(find_named(tree, "corpora", loc, name))
+    corpus = read_spec(CorpusSpec, find_named(tree, "corpora", loc, name))
     if corpus.role not in roles:
         raise tree.error(loc, f"found {name!r}, a corpus of role {corpus.role!r}, expected {' or '.join(roles)}")
     return corpus.model_dump(mode="json")
+
+
+def expand_simulation(tree: Tree, fields: dict[str, JsonValue]) -> None:
+    """Replace the name of a simulation in the fields of a file by what it says."""
+    if isinstance(name := fields.get("simulation"), str):
+        path = find_named(tree, "simulations", ("simulation",), name)
+        fields["simulation"] = read_simulation(path).model_dump(mode="json")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
 from wavlm.specs.base import Count, FieldError, Natural, NonNegative, Positive, Probability, Spec
+from wavlm.specs.objectives import Contrastive, MaskedPrediction, Objective, QuantizerSpec
 from wavlm.specs.sampling import SamplingSpec
 
 
@@ -45,21 +46,6 @@ class MaskSpec(Spec):
     """
 
 
-class MaskedPrediction(Spec):
-    """Predict the cluster label of each masked frame (docs/algorithm.md 9).
-
-    Its weights (`masked_weight`, `unmasked_weight`, `feature_penalty`) and its temperature are fields of TrainSpec.
-    """
-
-    type: Literal["masked_prediction"]
-    """Selects this objective."""
-
-
-# The pre-training objectives, a union that has one member so far. pydantic accepts a discriminator only with two:
-# the second member makes this `Annotated[MaskedPrediction | Contrastive, Field(discriminator="type")]`.
-Objective: TypeAlias = MaskedPrediction
-
-
 class TrainSpec(Spec):
     """Objective and optimisation (docs/algorithm.md 7, 9, 10). Seconds are seconds of audio.
 
@@ -71,10 +57,10 @@ class TrainSpec(Spec):
     not_identity: ClassVar[frozenset[str]] = frozenset({"valid_every", "log_every"})
 
     objective: Objective = MaskedPrediction(type="masked_prediction")
-    """What the network is trained to do: `{type: masked_prediction}`, the only one so far.
+    """What the network is trained to do: `{type: masked_prediction}`, or `{type: contrastive}` as in wav2vec 2.0.
 
     Source: docs/algorithm.md 9.
-    Change: never; other objectives will be other types.
+    Change: contrastive to train wav2vec 2.0, which needs no labels.
     """
 
     updates: Count
@@ -164,10 +150,10 @@ class TrainSpec(Spec):
     Change: rarely.
     """
 
-    clip_norm: Positive = 10.0
-    """Gradients with a larger norm are scaled down to this norm.
+    clip_norm: Positive | None = 10.0
+    """Gradients with a larger norm are scaled down to this norm; `null`: they never are.
 
-    Source: docs/algorithm.md 9: 10 for Base, 1 for Large.
+    Source: docs/algorithm.md 9: 10 for Base, 1 for Large; none in wav2vec 2.0.
     Change: lower it when single updates throw the training back (1.2 in the demo).
     """
 
@@ -251,6 +237,11 @@ class TrainSpec(Spec):
         return max(1, round(self.batch_seconds / self.group_seconds))
 
     @property
+    def quantizer(self) -> QuantizerSpec | None:
+        """The quantiser of the targets; None if they are labels."""
+        return self.objective.quantizer if isinstance(self.objective, Contrastive) else None
+
+    @property
     def min_crop_frames(self) -> int:
         """Frames that every crop needs, so that its spans can start at different frames."""
         return self.mask.length + max(self.mask.min_spans, 1) + 1
@@ -267,4 +258,21 @@ class TrainSpec(Spec):
             raise FieldError(
                 "masked_weight and unmasked_weight are both 0: the loss would count no frame", "masked_weight"
             )
+        if isinstance(self.objective, Contrastive):
+            self._check_contrastive()
         return self
+
+    def _check_contrastive(self) -> None:
+        """Check that every masked frame has another one to be told from, and that no weight would do nothing."""
+        if self.mask.length < 2 or self.mask.min_spans < 1:
+            raise FieldError(
+                f"spans of {self.mask.length} frames, {self.mask.min_spans} or more: a contrastive objective needs two "
+                "masked frames in every crop, so a length of 2 and one span or more",
+                *("mask", "length" if self.mask.length < 2 else "min_spans"),
+            )
+        for name, value, wanted in (
+            ("masked_weight", self.masked_weight, 1.0),
+            ("unmasked_weight", self.unmasked_weight, 0.0),
+        ):
+            if value != wanted:
+                raise FieldError(f"{name} belongs to masked prediction; found {value}, leave it out", name)

@@ -14,7 +14,6 @@ from wavlm.specs.expand import (
     expand_baseline,
     expand_iteration,
     expand_model,
-    expand_reference,
     find_named,
     read_corpus_fields,
     read_model_fields,
@@ -22,7 +21,6 @@ from wavlm.specs.expand import (
     require_name,
     validate,
 )
-from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.lookup import (
     find_file,
     is_bare_name,
@@ -30,9 +28,10 @@ from wavlm.specs.lookup import (
     list_names,
     names_in,
     shipped_specs,
-    specs_folders,
     suggest,
 )
+from wavlm.specs.simulation_file import expand_simulation
+from wavlm.specs.system_file import read_systems, recipe_of_system
 from wavlm.specs.tree import RecipeError, Tree, parse_tree
 
 _ROLES = {"speech": "speech", "noise": "noise", "rooms": "room"}  # a recipe's field -> the role of its corpora
@@ -49,7 +48,7 @@ def read_recipe(path: Path | str) -> Recipe:
     tree = parse_tree(find_recipe(Path(path)))
     fields = dict(tree.fields)
     if "stages" in fields and "task" in fields:
-        return _recipe_of_system(read_finetune(tree.path), tree)
+        return recipe_of_system(tree.path)
     for field, role in _ROLES.items():
         if isinstance(names := fields.get(field), list):
             fields[field] = [read_corpus_fields(tree, (field, n), name, role) for n, name in enumerate(names)]
@@ -58,10 +57,7 @@ def read_recipe(path: Path | str) -> Recipe:
     if isinstance(suite := fields.get("evaluate"), str):
         fields["evaluate"] = dump(read_suite(find_named(tree, "suites", ("evaluate",), suite)))
     if isinstance(names := fields.get("finetune"), list):
-        fields["finetune"] = [
-            dump(read_finetune(find_named(tree, "finetunes", ("finetune", n), it))) if isinstance(it, str) else it
-            for n, it in enumerate(names)  # what is written out stays as it is, as in requests
-        ]
+        fields["finetune"] = _expand_systems(tree, names)
     if isinstance(iterations := fields.get("iterations"), list):
         known = fields.get("models")
         known = known if isinstance(known, dict) else {}
@@ -121,6 +117,7 @@ def read_evaluation(path: Path | str) -> EvaluationSpec:
     for field, role in (("corpora", "evaluation"), ("noise", "noise")):
         if isinstance(names := fields.get(field), list):
             fields[field] = [read_corpus_fields(tree, (field, n), name, role) for n, name in enumerate(names)]
+    expand_simulation(tree, fields)
     return require_name(validate(EvaluationSpec, tree, fields), tree)
 
 
@@ -165,50 +162,15 @@ def list_suites() -> dict[str, list[str]]:
     return {name: list(map(str, names)) for name, names in found.items() if isinstance(names, list)}
 
 
-def read_finetune(path: Path | str) -> FinetuneSpec:
-    """Read one file of data_specs/finetunes, or the shipped one of that bare name; raises RecipeError."""
-    path = Path(path)
-    if not is_file(path) and is_bare_name(path):
-        shipped = shipped_specs() / "finetunes"
-        path = find_file((shipped,), path.name) or path
-    tree = parse_tree(path)
-    fields = dict(tree.fields)
-    for field, role in (("corpora", "evaluation"), ("noise", "noise"), ("rooms", "room")):
-        if isinstance(names := fields.get(field), list):
-            fields[field] = [read_corpus_fields(tree, (field, n), name, role) for n, name in enumerate(names)]
-    if isinstance(mix := fields.get("mix"), str):
-        fields["mix"] = dump(read_mix(find_named(tree, "mixes", ("mix",), mix)))
-    return require_name(validate(FinetuneSpec, tree, fields), tree)
-
-
-def _recipe_of_system(spec: FinetuneSpec, tree: Tree) -> Recipe:
-    """The recipe that fine-tunes one system on what its spec names: a baseline, a model, a version or a place."""
-    if spec.baseline is None and not spec.model:
-        raise tree.error(("model",), "it names no model; `wavlm finetune SPEC --model MODEL` takes any")
-    fields: dict[str, JsonValue] = {
-        "name": spec.name,
-        "description": spec.description,
-        "registry_name": "unused",
-        "shards": {"min_seconds": 0.1, "max_seconds": 3600.0},
-    }
-    changed: dict[str, JsonValue] = {}
-    if spec.model in ("fbank", "mfcc"):
-        changed = {"model": "", "baseline": {"type": spec.model}}
-    elif spec.model.startswith("random:"):
-        network = dump(read_network(find_named(tree, "networks", ("model",), spec.model.removeprefix("random:"))))
-        changed = {"model": "", "baseline": {"type": "random", "network": network}}
-    elif spec.model:
-        fields["models"] = {"model": _fields_of_model(tree, spec.model)}
-        changed = {"model": "model"}
-    fields["finetune"] = [{**dump(spec), **changed}]
-    return validate(Recipe, tree, fields)
-
-
-def _fields_of_model(tree: Tree, model: str) -> dict[str, JsonValue]:
-    found = find_file(tuple(folder / "models" for folder in specs_folders(tree.path)), model)
-    if found is not None:
-        return dump(read_model(found))
-    place = tree.path.absolute().parent / os.path.expanduser(model)  # noqa: PTH111 - that of Path raises
-    if os.path.exists(place):  # noqa: PTH110 - that of Path raises
-        return {"source": {"type": "folder", "path": str(place)}}
-    return {"source": expand_reference(tree, ("model",), model)}
+def _expand_systems(tree: Tree, names: list[JsonValue]) -> list[JsonValue]:
+    """The systems of a recipe, and before them those that they go on from. What is written out stays as it is."""
+    found: list[JsonValue] = []
+    for number, name in enumerate(names):
+        if not isinstance(name, str):
+            found.append(name)
+            continue
+        *beneath, own = read_systems(find_named(tree, "finetunes", ("finetune", number), name))
+        known = {item["name"] for item in found if isinstance(item, dict)}
+        found += [dump(item) for item in beneath if item.name not in known]
+        found.append(dump(own))
+    return found

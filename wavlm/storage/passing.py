@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wavlm.errors import ReadLostError
+from wavlm.errors import NoResourcesError, ReadLostError
+from wavlm.errors.boundary import to_coded
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +57,15 @@ def read_patiently(read: Callable[[], T], where: Path) -> T:
 
 
 def refuse_passing(error: BaseException, where: Path) -> None:
-    """Raise ReadLostError if a read failed in passing. For readers that take every other failure for damage."""
+    """Raise what says nothing about the data. For readers that take every other failure for damage.
+
+    ReadLostError if a read failed in passing; NoResourcesError if the machine had no memory or no open file left, also
+    if a library met that on its way to another error. "Make it again" would cost days, and end in the same.
+    """
     if isinstance(error, ReadLostError):
         raise error
+    if isinstance(coded := to_coded(error, where), NoResourcesError):
+        raise coded from error
     if is_passing(error):
         assert isinstance(error, OSError)  # noqa: S101 - by `is_passing`
         raise _give_up(error, where, 0.0) from error

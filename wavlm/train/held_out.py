@@ -27,6 +27,7 @@ from wavlm.mixing.counts import MixingCounts
 from wavlm.nn import load_model
 from wavlm.rng import seed_for, stream_seeds
 from wavlm.shards import Reader, read_columns, read_listing
+from wavlm.shards.listing import read_sample_rate
 from wavlm.specs import TrainSpec
 from wavlm.specs.shapes import FRAME_RATE_HZ, samples_of
 from wavlm.train.masked_prediction import MaskedPredictionSums, micro_batch_loss, micro_batch_sums
@@ -78,13 +79,18 @@ def _valid_of(data: LabelledShards) -> Iterator[HeldOut]:
 
 
 def _batches(chosen: Sequence[HeldOut], train: TrainSpec) -> Iterator[PackedBatch]:
-    lengths = frames_of_crops(np.array([item.num_samples for item in chosen], np.int64), train).tolist()
+    folders = {item.data.shards for item in chosen}
+    rate_hz = read_sample_rate(*sorted(folders))
+    lengths = frames_of_crops(np.array([item.num_samples for item in chosen], np.int64), train, rate_hz).tolist()
     pairs = zip(chosen, lengths, strict=True)
-    listings = {folder: read_listing(folder) for folder in {item.data.shards for item in chosen}}
+    listings = {folder: read_listing(folder) for folder in folders}
     for (data, shard), of_shard in groupby(pairs, key=lambda pair: (pair[0].data, pair[0].shard)):
-        reader, labels = Reader(data.shards), _read_shard(data, shard, listings[data.shards][shard].sha256)
+        reader, labels = (
+            Reader(data.shards, sample_rate_hz=rate_hz),
+            _read_shard(data, shard, listings[data.shards][shard].sha256),
+        )
         for item, frames in of_shard:
-            pcm = np.empty((1, samples_of(frames)), np.int16)
+            pcm = np.empty((1, samples_of(frames, rate_hz)), np.int16)
             reader.fill_at(pcm[0], item.shard, item.offset, item.size)
             arrays = MicroBatchArrays(
                 pcm=pcm,
@@ -95,15 +101,16 @@ def _batches(chosen: Sequence[HeldOut], train: TrainSpec) -> Iterator[PackedBatc
                 utterances=np.zeros(1, np.int64),
                 mixing=MixingCounts(utterances=1),
             )
-            yield pack(arrays, train.mask, SamplerState(), SamplerState())
+            yield pack(arrays, train.mask, SamplerState(), SamplerState(), sample_rate_hz=rate_hz)
 
 
 def _read_shard(data: LabelledShards, shard: str, expected: str) -> Mapping[str, Labels]:
     """The labels of a shard by key, at 50 Hz. Raises LabelMismatchError unless they are of the sha256 `expected`."""
-    found = read_labels(data.labels, shard)
+    folder = data.labels_there
+    found = read_labels(folder, shard)
     if found.header.shard_sha256 != expected:
         raise LabelMismatchError(
-            f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; at {data.labels / shard}"
+            f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; at {folder / shard}"
         )
     step = found.header.label_rate_hz // FRAME_RATE_HZ
     return {key: labels[::step] for key, labels in found.by_key.items()}

@@ -33,12 +33,12 @@ from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import Batch, PackedBatch
 from wavlm.loader.epochs import SamplerState
 from wavlm.nn import WavLM, save_model
-from wavlm.nn.description import NetworkFile
-from wavlm.nn.files import network_from
+from wavlm.nn.files import describe, network_from
 from wavlm.rng import seed_for
 from wavlm.specs.identity import canonical
 from wavlm.train.facts import TrainingFacts, write_training
 from wavlm.train.hang import hung
+from wavlm.train.objective import no_sums
 from wavlm.train.prefetch import prefetch
 from wavlm.train.reporting import find_due_records, format_line, heard_metrics, train_metrics
 from wavlm.train.resume import note_mixtures, restore_curve
@@ -194,7 +194,7 @@ def _resume(run: Run) -> TrainingProgress:
         progress = TrainingProgress.model_validate(checkpoint.load(folder / name, run.training))
         log.info("going on after update %d of %d", progress.update, job.train.updates)
     else:
-        progress = TrainingProgress(loss_scale=LossScale.first(job.train))
+        progress = TrainingProgress(loss_scale=LossScale.first(job.train), window=no_sums(job.train))
     progress = note_mixtures(job, progress)
     if ranks.leads:
         restore_curve(job, folder / name if name else None, progress.reported_update)
@@ -224,7 +224,7 @@ def _report(run: Run, progress: TrainingProgress) -> TrainingProgress:
     if run.ranks.leads:
         metrics.append(run.job.out / metrics.METRICS_FILE, {**record, "time_unix": time.time()})
         log.info("%s", format_line(record, run.job.train.updates))
-    empty = {"window": type(progress.window)(), "window_seconds": 0.0, "window_wait_seconds": 0.0}
+    empty = {"window": no_sums(run.job.train), "window_seconds": 0.0, "window_wait_seconds": 0.0}
     return progress.model_copy(update={"reported_update": done, **(empty if logs else {})})
 
 
@@ -283,8 +283,7 @@ def _finish(run: Run, progress: TrainingProgress) -> None:
 
 
 def _write_model(run: Run, weights: Mapping[str, Tensor], facts: TrainingFacts) -> None:
-    content = NetworkFile(network=run.network.network, num_clusters=run.network.num_clusters)
-    model = network_from(content, weights, where=run.job.out)
+    model = network_from(describe(run.network), weights, where=run.job.out)
     model.codebook = run.job.codebook
     save_model(model, run.job.out)
     write_training(run.job, facts)

@@ -19,8 +19,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
+from typing import ClassVar
 
 import torch
+from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from wavlm.engine.named_numbers import NamedNumbers
@@ -33,6 +35,8 @@ from wavlm.specs import TrainSpec
 @dataclass(frozen=True)
 class MaskedPredictionSums:
     """Sums over micro-batches. Every metric of the training curve is a quotient of two of them."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # tells it from the sums of others
 
     loss: float = 0.0  # the numerator of the loss: nats, penalty included
     loss_frames: float = 0.0  # S_g: frames whose weight in the loss is above 0
@@ -112,24 +116,26 @@ class MaskedPredictionLoss:
         """The sums among numbers by name."""
         return MaskedPredictionSums.from_numbers(numbers)
 
-    def validation(self, num_clusters: int, device: torch.device) -> MaskedPredictionValidation:
+    def validation(self, num_clusters: int, device: torch.device, num_streams: int = 1) -> MaskedPredictionValidation:
         """An empty measurement of held-out speech."""
-        return MaskedPredictionValidation(self.train, num_clusters, device)
+        return MaskedPredictionValidation(self.train, (num_streams, num_clusters), device)
 
 
 class MaskedPredictionValidation:
     """Sums over the held-out micro-batches of this rank, and how often each label occurs on masked frames."""
 
-    def __init__(self, train: TrainSpec, num_clusters: int, device: torch.device) -> None:
+    def __init__(self, train: TrainSpec, sizes: tuple[int, int], device: torch.device) -> None:
+        """sizes: numbers of streams and of clusters."""
         self._train = train
         self._sums = NamedNumbers.zeros((field.name for field in fields(MaskedPredictionSums)), device)
-        self._label_counts = torch.zeros(num_clusters, dtype=torch.float64, device=device)
+        self._label_counts = torch.zeros(sizes, dtype=torch.float64, device=device)  # (streams, K)
 
     def add(self, network: nn.Module, batch: Batch) -> None:
         """Predict all frames of a micro-batch, masked or not, and add its sums."""
         terms = network(batch, temperature=self._train.logit_temperature, with_unmasked=True)
         self._sums.add(micro_batch_sums(micro_batch_loss(terms, self._train), terms, self._train, batch))
-        self._label_counts.scatter_add_(0, batch.labels.flatten(), batch.mask.flatten().double())
+        rows = batch.labels.reshape(batch.mask.numel(), -1).T  # (streams, frames)
+        self._label_counts.scatter_add_(1, rows, batch.mask.flatten().double().expand(rows.shape))
 
     def metrics(self, ranks: Ranks, prefix: str) -> dict[str, float]:
         """Metrics of all ranks together, under names like `valid/loss`; none if the loss counts no frame."""
@@ -172,7 +178,7 @@ def micro_batch_sums(
         "unmasked_loss": 0.0 if unmasked is None else unmasked.loss.detach(),
         "unmasked_frames": 0.0 if unmasked is None else unmasked.num_frames,
         "unmasked_correct": 0.0 if unmasked is None else unmasked.num_correct,
-        "frames": float(batch.labels.numel()),
+        "frames": float(batch.mask.numel()),
         "audio_seconds": batch.seconds,
         "tera_operations": tera_operations,
     }
@@ -194,15 +200,16 @@ def max_masked(batch: Batch, *, compiled: bool) -> int:
 
 
 def label_frequency_metrics(label_counts: Tensor, prefix: str) -> dict[str, float]:
-    """What a guess reaches that knows only how often each label (K,) occurs: the baseline of the network.
+    """What a guess reaches that knows only how often each label occurs: the baseline of the network.
 
+    label_counts: (K,), or (streams, K): then the means over the streams.
     majority: accuracy of always predicting the most frequent label.
     label_entropy: cross entropy (nats) of always predicting the frequencies.
     """
-    frequencies = label_counts / label_counts.sum().clamp(min=1)
-    entropy = -(frequencies * frequencies.clamp(min=1e-300).log()).sum()
+    frequencies = label_counts / label_counts.sum(-1, keepdim=True).clamp(min=1)
+    entropy = -(frequencies * frequencies.clamp(min=1e-300).log()).sum(-1).mean()
     return {
-        f"{prefix}/majority": frequencies.max().item(),
+        f"{prefix}/majority": frequencies.amax(-1).mean().item(),
         f"{prefix}/label_entropy": entropy.item(),
         f"{prefix}/label_perplexity": math.exp(entropy.item()),
     }

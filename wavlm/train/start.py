@@ -7,8 +7,8 @@ from typing import Literal
 
 from wavlm.execution.job import TrainJob
 from wavlm.nn import WavLM
-from wavlm.nn.description import HEAD_PREFIX, WEIGHTS_FILE, ModelFileError, NetworkFile
-from wavlm.nn.files import network_from, read_weights
+from wavlm.nn.description import HEAD_PREFIX, WEIGHTS_FILE, ModelFileError
+from wavlm.nn.files import describe, network_from, read_weights
 from wavlm.nn.start import Labelling, check_start
 from wavlm.storage.files import sha256_of
 
@@ -25,11 +25,12 @@ def build_network(job: TrainJob) -> tuple[WavLM, Head]:
     Raises UsageError or BadDataError if the model to start from is of another network, damaged, or other bytes than the
     recipe says.
     """
-    random = WavLM(job.network, job.num_clusters)
+    random = WavLM(job.network, job.num_clusters, num_streams=job.num_streams, quantizer=job.train.quantizer)
     if job.start is None:
         return random, "random"
     path = job.start.folder / WEIGHTS_FILE
-    head = check_start(job.start.folder, job.network, Labelling(job.num_clusters, job.codebook))
+    labelling = Labelling(job.num_clusters, job.codebook, job.num_streams, job.train.quantizer)
+    head = check_start(job.start.folder, job.network, labelling)
     if (found := sha256_of(path)) != job.start.sha256:
         raise ModelFileError(f"found sha256 {found}, the recipe expects {job.start.sha256}; at {path}")
     weights = read_weights(path)
@@ -37,5 +38,4 @@ def build_network(job: TrainJob) -> tuple[WavLM, Head]:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(HEAD_PREFIX)}
         weights |= {name: tensor for name, tensor in random.state_dict().items() if name.startswith(HEAD_PREFIX)}
     log.info("starting from %s; %s", path, head)
-    content = NetworkFile(network=job.network, num_clusters=job.num_clusters)
-    return network_from(content, weights, where=path).train(), "kept" if head.is_kept else "fresh"
+    return network_from(describe(random), weights, where=path).train(), "kept" if head.is_kept else "fresh"

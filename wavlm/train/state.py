@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from wavlm.loader.epochs import SamplerState
 from wavlm.mixing.counts import MixingCounts
+from wavlm.train.masked_prediction import MaskedPredictionSums
 from wavlm.train.objective import Sums
 from wavlm.train.schedule import LossScale
 
@@ -29,6 +30,7 @@ class TrainingProgress(BaseModel):
     wall_seconds: float = 0.0  # spent on updates so far, restarts included
     validated_on: tuple[str, ...] = ()  # folders of the mixtures that it was validated on so far, in order
     reported_update: int = 0  # the last update that has a record in metrics.jsonl
-    window: Sums = Sums()  # since the last record with training metrics
+    collapsed_updates: int = 0  # up to the last one, in a row; see `count_collapsed_updates`
+    window: Sums = MaskedPredictionSums()  # since the last record with training metrics
     window_seconds: float = 0.0  # spent on the updates of the window
     window_wait_seconds: float = 0.0  # of window_seconds, what rank 0 waited for batches

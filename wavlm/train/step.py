@@ -32,7 +32,7 @@ from wavlm.mixing.counts import MixingCounts
 from wavlm.rng import seed_for
 from wavlm.specs import TrainSpec
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
-from wavlm.train.objective import Objective, Sums, build_objective
+from wavlm.train.objective import Objective, Sums, add_sums, build_objective, count_collapsed_updates
 from wavlm.train.schedule import learning_rate
 from wavlm.train.state import TrainingProgress
 
@@ -109,7 +109,7 @@ def update(
     Only fp16 gradients may overflow: then the update is skipped and the loss scale halved.
     """
     began = time.monotonic()
-    objective = build_objective(job.train, compiled=job.runtime.compile)
+    objective = build_objective(job.train, compiled=job.runtime.compile, done_updates=progress.update)
     micro_batches = _accumulate_gradients(job, ranks, training, batches, progress, objective)
     counted = _pack_counts(micro_batches, requests())
     read = _launch_optimizer_step(job, ranks, training, progress, counted, objective)
@@ -225,7 +225,10 @@ def _advance(
             "mixing": progress.mixing.plus(totals.mixing),
             "heard": add_counts(progress.heard, micro_batches[-1].heard),
             "wall_seconds": progress.wall_seconds + seconds,
-            "window": progress.window.plus(totals.sums),
+            "collapsed_updates": count_collapsed_updates(
+                train, progress.collapsed_updates, progress.update + 1, totals.sums
+            ),
+            "window": add_sums(progress.window, totals.sums),
             "window_seconds": progress.window_seconds + seconds,
             "window_wait_seconds": progress.window_wait_seconds + sum(done.wait_seconds for done in micro_batches),
         }

@@ -26,7 +26,7 @@ from wavlm.train.step import autocast
 Metrics = dict[str, float]
 
 LANGUAGE_PREFIX = "valid_language/"  # and then the name of a language
-OF_LANGUAGE = ("loss", "masked_accuracy", "majority")
+OF_LANGUAGE = ("loss", "masked_accuracy", "majority", "contrast_accuracy", "hard_perplexity")
 
 
 def validate(
@@ -43,7 +43,7 @@ def validate(
     The metrics are empty if nothing was measured, such as no masked frame.
     """
     stop, watchdog = interrupts
-    measured = build_objective(job.train).validation(job.num_clusters, ranks.device)
+    measured = build_objective(job.train).validation(job.num_clusters, ranks.device, job.num_streams)
     mixing = MixingCounts()
     network.eval()
     with torch.no_grad(), keep_whole(network), closing(prefetch(batches, ranks.device)) as arriving:

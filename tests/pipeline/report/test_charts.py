@@ -24,6 +24,6 @@ def test_all_but_the_loss_begin_at_zero(monkeypatch: pytest.MonkeyPatch) -> None
     for plot in charts.PLOTS:
         charts._draw_plot(plot, {line.metric: Curve(line.metric, (1, 2), (50.0, 51.0)) for line in plot.lines})
     assert {name for name, bottom in drawn.items() if bottom == 0} == {
-        "accuracy", "lr", "gradient", "throughput", "wait",
+        "accuracy", "contrast-accuracy", "perplexity", "lr", "gradient", "throughput", "wait",
     }  # fmt: skip
-    assert "loss" in drawn
+    assert {"loss", "contrast-loss"} <= drawn.keys()

@@ -14,7 +14,7 @@ def test_both_pictures_have_one_scale_and_low_frequencies_below(monkeypatch: pyt
     drawn = watch_pictures(monkeypatch)
     times_s = np.arange(32000) / 16000
     quiet, loud = ((amplitude * np.sin(2 * np.pi * 1000 * times_s)).astype(np.float32) for amplitude in (0.01, 0.5))
-    fields = {"name": "a pair", "clean": quiet, "mixed": loud, "truth": None, "start_s": 0.0}
+    fields = {"name": "a pair", "clean": quiet, "mixed": loud, "truth": None, "start_s": 0.0, "sample_rate_hz": 16000}
     names = ListeningPair.__dataclass_fields__
     pair = ListeningPair(**{name: fields.get(name) for name in names})  # type: ignore[arg-type]
     _draw(pair, "sound1", None)

@@ -11,13 +11,14 @@ from typer.testing import CliRunner
 
 import wavlm
 from flows.cli.main import app
-from tests.systems.diarization.made import end_to_end, superb_diarizer, verifier, write_system, write_talk
+from tests.systems.diarization.made import SMALL, end_to_end, superb_diarizer, verifier, write_system, write_talk
 from wavlm.corpus.layouts.rttm import read_rttm_file
 from wavlm.corpus.layouts.rttm_lines import to_rttm
 from wavlm.errors import BadDataError, UsageError
 from wavlm.evaluation.metrics.diarization import ScoredRecording, diarization_errors, score_by_speakers
 from wavlm.systems.diarization.backend import read_backend
 from wavlm.systems.diarization.diarize import Choice, open_diarizer
+from wavlm.systems.diarization.fit import fit_folder
 
 ORDER = [0, 1, 0, 2, 1, 2, 0]
 
@@ -35,6 +36,17 @@ def test_a_file_and_its_samples_have_the_same_turns(tmp_path: Path) -> None:
     assert wavlm.diarize(samples, open_diarizer(system, Choice(speakers=2))) == found
 
 
+def as_simulated(folder: Path, corpus: Path) -> Path:
+    """The same conversations as `wavlm simulate` leaves them: one RTTM of the part, beside its folder."""
+    part = corpus / "dev"
+    part.mkdir(parents=True)
+    for path in folder.glob("*.wav"):
+        (part / path.name).write_bytes(path.read_bytes())
+    (corpus / "dev.rttm").write_text("".join(path.read_text() for path in sorted(folder.glob("*.rttm"))))
+    (corpus / "test.rttm").write_text("SPEAKER other 1 0.0 1.0 <NA> <NA> who <NA> <NA>\n")  # of no part that is read
+    return part
+
+
 @pytest.mark.full
 def test_a_fitted_back_end_is_kept_with_the_system_and_tells_voices_apart(tmp_path: Path) -> None:
     """One speaker always would confuse four of seven turns, 57 %."""
@@ -48,6 +60,7 @@ def test_a_fitted_back_end_is_kept_with_the_system_and_tells_voices_apart(tmp_pa
     backend = read_backend(system)
     assert backend.plda is not None
     assert backend.plda.projection.shape[1] <= 2
+    assert fit_folder(as_simulated(tmp_path / "dev", tmp_path / "talks" / "corpus"), system).stops == backend.stops
     turns = write_talk(tmp_path / "talk.wav", ORDER)
     for method in ("cosine", "plda", "vbx"):
         found = wavlm.diarize(tmp_path / "talk.wav", system, Choice(method=method))
@@ -135,3 +148,41 @@ def test_scores_are_by_the_speakers_of_the_reference() -> None:
     assert everything.rates[0.0] == pytest.approx(4 / 25)
     assert (two.found_right, of_three.found_right, everything.found_right) == (1, 1, 2)
     assert np.isclose(of_three.rates[0.0] + of_three.jer, 0)
+
+
+def untrained(folder: Path) -> Path:
+    """Embeddings of chance: enough for what does not look at them."""
+    return write_system(folder, {"type": "asv"}, {"type": "ecapa", **SMALL}, list("abc"))
+
+
+def test_an_option_for_systems_of_the_other_kind_is_refused_by_its_name(tmp_path: Path) -> None:
+    windows, blocks = untrained(tmp_path / "asv"), end_to_end(tmp_path / "eda", "eend_eda")
+    for system, choice, name in (
+        (windows, Choice(threshold=0.4), "threshold"),
+        (windows, Choice(block_seconds=30.0), "block-seconds"),
+        (blocks, Choice(method="vbx", stop=0.5), "method, stop"),
+        (blocks, Choice(detector="energy"), "speech"),
+        (blocks, Choice(speakers=2), "speakers"),
+    ):
+        with pytest.raises(UsageError, match=f"OPTION_UNUSED: {name} would change nothing"):
+            open_diarizer(system, choice)
+    write_talk(tmp_path / "talk.wav", [0, 1])
+    result = CliRunner().invoke(
+        app, ["diarize", str(tmp_path / "talk.wav"), "--system", str(blocks), "--speech", "energy"]
+    )
+    assert isinstance(result.exception, UsageError)
+    assert open_diarizer(end_to_end(tmp_path / "vc", "eend_vc"), Choice(speakers=2))
+
+
+def test_names_of_one_recording_alone_are_other_speakers_in_each(tmp_path: Path) -> None:
+    """Two conversations with A and B: two voices everywhere, which a PLDA of one dimension tells apart, or four."""
+    system = untrained(tmp_path / "asv")
+    for number, order in enumerate(([0, 1, 0], [2, 3, 2])):
+        path = tmp_path / "dev" / f"talk{number}.wav"
+        path.parent.mkdir(exist_ok=True)
+        turns = [(start_s, end_s, "AB"[int(name[1:]) % 2]) for start_s, end_s, name in write_talk(path, order)]
+        path.with_suffix(".rttm").write_text(to_rttm(path.stem, turns))
+    for names, most in (("everywhere", 1), ("recording", 3)):
+        plda = fit_folder(tmp_path / "dev", system, names).plda  # type: ignore[arg-type]
+        assert plda is not None
+        assert plda.projection.shape[1] == most

@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 from wavlm.corpus.facts import SplitRule
 from wavlm.corpus.growth.tables import FORMAT, open_table, stream_table, unreadable
 from wavlm.storage.parquet import AddRows, open_parquet
+from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
 
 HISTORY = "history.parquet"
@@ -115,6 +116,7 @@ def num_versions(corpus_dir: Path) -> int:
     try:
         return int(pq.read_metadata(path).num_rows)
     except (OSError, pa.ArrowException, ValueError) as error:
+        refuse_passing(error, path)
         raise unreadable(path, str(error)) from error
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from wavlm.corpus.manifest import BATCH_ROWS
 from wavlm.errors import BadDataError
+from wavlm.storage.passing import refuse_passing
 
 FORMAT = "1"
 
@@ -25,6 +26,7 @@ def open_table(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
                 raise unreadable(path, f"found columns {found.names}, expected {schema.names} of format {FORMAT}")
             yield file
     except (OSError, pa.ArrowException, ValueError) as error:
+        refuse_passing(error, path)
         raise unreadable(path, str(error)) from error
 
 

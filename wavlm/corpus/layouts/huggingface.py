@@ -22,6 +22,7 @@ from wavlm.corpus.layouts.sounds import AUDIO_SUFFIXES, suffix_of
 from wavlm.corpus.layouts.table import table_fault
 from wavlm.corpus.layouts.tree import Tree
 from wavlm.specs.containers import HuggingfaceLayout
+from wavlm.storage.passing import refuse_passing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,6 +120,7 @@ def _read(layout: HuggingfaceLayout, path: Path) -> Iterator[tuple[int, dict[str
                 number += 1
                 yield number, row
     except (OSError, pa.ArrowException, ValueError) as error:
+        refuse_passing(error, path)
         raise unreadable(path, error) from error
 
 

@@ -11,6 +11,7 @@ from wavlm.corpus.layouts.json_lines import parse_json_lines
 from wavlm.corpus.layouts.rows import parse_rows
 from wavlm.corpus.layouts.table import MAX_FIELD_LETTERS, read_header, read_lines, read_table, shorten, table_fault
 from wavlm.errors import BadDataError
+from wavlm.storage.passing import refuse_passing
 
 if TYPE_CHECKING:  # imported where there is Parquet: `wavlm check` looks at the first lines of other tables
     import pyarrow as pa
@@ -106,6 +107,7 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Cells]]:
                     number += 1
                     yield number, row
     except (OSError, pa.ArrowException, ValueError) as error:
+        refuse_passing(error, path)
         raise unreadable(path, error) from error
 
 
@@ -116,6 +118,7 @@ def _schema(path: Path) -> pa.Schema:
     try:
         return pq.read_schema(path)
     except (OSError, pa.ArrowException, ValueError) as error:
+        refuse_passing(error, path)
         raise unreadable(path, error) from error
 
 

@@ -24,6 +24,7 @@ from wavlm.features.mfcc import Floats
 from wavlm.rng import stream_seeds
 from wavlm.shards import Reader
 from wavlm.shards.index import stream_split
+from wavlm.shards.listing import read_sample_rate
 from wavlm.specs import ScoresSpec
 
 MEASURED_FRAMES = 25_600  # of all corpora together: what RankMe takes
@@ -81,7 +82,7 @@ def _choose(corpus: str, folder: Path, split: Split, count: int, seed: int) -> l
         rows = np.argsort(numbers)[:count]
         values = zip(*(batch[name].take(rows).to_pylist() for name in columns), strict=True)
         found = sorted([*found, *zip(numbers[rows].tolist(), values, strict=True)])[:count]
-    reader = Reader(folder)
+    reader = Reader(folder, sample_rate_hz=read_sample_rate(folder))
     return [StoredUtterance(corpus, split, key, reader, shard, at, size) for _, (key, shard, at, size) in found]
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER, Phone
 from wavlm.shards import Utterance
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ
-from wavlm.specs.shapes import WINDOW_SAMPLES, num_frames
+from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs.shapes import FRAME_RATE_HZ, hop_samples, num_labels, window_samples
 
 # Marks of pauses and noises in the phone sets of common aligners, in lower case. Items of the ZeroSpeech challenges
 # have no such phones either. They may be contexts.
@@ -35,18 +35,22 @@ class Token(NamedTuple):
     is_known: bool  # the speaker
 
 
-def find_tokens(utterances: Sequence[Utterance], corpora: Sequence[int]) -> list[Token]:
+def find_tokens(
+    utterances: Sequence[Utterance], corpora: Sequence[int], sample_rate_hz: int = SAMPLE_RATE_HZ
+) -> list[Token]:
     """The tokens of utterances with timed phones, given the number of the corpus of each utterance."""
     return [
         token
         for number, (item, corpus) in enumerate(zip(utterances, corpora, strict=True))
-        for token in _tokens_of(item, number, corpus)
+        for token in _tokens_of(item, number, corpus, sample_rate_hz)
     ]
 
 
-def _tokens_of(item: Utterance, number: int, corpus: int) -> Iterator[Token]:
+def _tokens_of(item: Utterance, number: int, corpus: int, sample_rate_hz: int) -> Iterator[Token]:
     phones = sorted(item.phones or ())
-    centres_s = (np.arange(num_frames(len(item.waveform))) * HOP_SAMPLES + WINDOW_SAMPLES // 2) / SAMPLE_RATE_HZ
+    hop, window = hop_samples(sample_rate_hz), window_samples(sample_rate_hz)
+    count = int(num_labels(len(item.waveform), FRAME_RATE_HZ, sample_rate_hz))
+    centres_s = (np.arange(count) * hop + window // 2) / sample_rate_hz
     edges_s = np.array([(phone.start_s, phone.end_s) for phone in phones]).reshape(-1, 2)
     edges = np.searchsorted(centres_s, edges_s)  # a frame is in the phone that holds its centre
     is_known = item.speaker not in ("", UNKNOWN_SPEAKER)

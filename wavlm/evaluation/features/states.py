@@ -19,13 +19,14 @@ import torch
 
 from wavlm.errors import BadDataError
 from wavlm.features.fbank import FBANK_CHANNELS, fbank
-from wavlm.features.hidden import cut_pieces, single_precision
+from wavlm.features.hidden import PIECE_SECONDS, cut_pieces, single_precision
 from wavlm.features.mfcc import MFCC_CHANNELS, MFCC_HOP_SAMPLES, Floats, mfcc
 from wavlm.nn import WavLM, load_model
 from wavlm.nn.description import read_network
 from wavlm.rng import seed_for
-from wavlm.specs import HOP_SAMPLES, NetworkSpec
+from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, NetworkSpec
 from wavlm.specs.evaluation import BaselineSpec, FbankBaseline, MfccBaseline, RandomBaseline
+from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels, sample_rate_of, samples_of
 
 CLUSTERS_OF_RANDOM = 2  # a network has a head, which no state depends on
 
@@ -62,7 +63,7 @@ class Subject:
 
     @property
     def hop_samples(self) -> int:
-        """Samples from one frame to the next."""
+        """Samples of the evaluation, at 16 kHz, from one frame to the next."""
         return MFCC_HOP_SAMPLES if self._network is None else HOP_SAMPLES
 
     @property
@@ -90,10 +91,25 @@ def open_subject(subject: Subject) -> ComputeStates:
         if network is None:
             yield _require_finite([(fbank if isinstance(subject.baseline, FbankBaseline) else mfcc)(waveform)], key)
             return
-        for piece in cut_pieces(waveform):
+        rate_hz = sample_rate_of(network.network.conv_layers)
+        for piece in cut_pieces(to_rate(waveform, rate_hz), PIECE_SECONDS * rate_hz, rate_hz):
             yield _require_finite(_compute(network, piece, subject.device), key)
 
     return compute
+
+
+def to_rate(waveform: Floats, sample_rate_hz: int) -> Floats:
+    """A waveform of an evaluation, of 16 kHz, at the rate of a model: (N,) -> (M,), with frames at the same times."""
+    if sample_rate_hz == SAMPLE_RATE_HZ:
+        return waveform
+    import soxr  # imported here because most models need no resampling
+
+    frames = int(num_labels(len(waveform), FRAME_RATE_HZ))
+    if not frames:
+        return waveform[:0]
+    length = samples_of(frames, sample_rate_hz)
+    found: Floats = soxr.resample(waveform, SAMPLE_RATE_HZ, sample_rate_hz, "HQ")[:length]
+    return np.pad(found, (0, length - len(found)))
 
 
 def _open_network(subject: Subject) -> WavLM:

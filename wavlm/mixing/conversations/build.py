@@ -34,7 +34,7 @@ from wavlm.mixing.conversations.measure import measure_part
 from wavlm.mixing.conversations.render import Rendered, render
 from wavlm.shards import Reader
 from wavlm.shards.flac import PCM16_SCALE, Pcm16, Waveform, encode_flac
-from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.simulation import SimulationSpec
 from wavlm.storage.files import atomic_path, open_atomic, write_json, write_text
@@ -95,6 +95,12 @@ def build_conversations(
     _write_tables(spec, drawn, out)
     write_json(out / FACTS, facts.model_dump(mode="json"))
     return facts
+
+
+def read_corpus_spec(out: Path) -> CorpusSpec:
+    """The spec of the corpus that a complete folder of conversations is."""
+    (path,) = out.glob("*.yaml")
+    return CorpusSpec.model_validate_json(path.read_bytes())
 
 
 def _begin(out: Path, key: str) -> SimulationFacts | None:

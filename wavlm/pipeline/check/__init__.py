@@ -12,7 +12,7 @@ from wavlm.errors import EXIT_USAGE, CodedError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.check.generations import check_generations
-from wavlm.pipeline.check.imports import check_models, check_teachers
+from wavlm.pipeline.check.imports import check_labels_of_others, check_models, check_teachers
 from wavlm.pipeline.check.machine import check_devices, check_packages, check_registry
 from wavlm.pipeline.check.models import (
     check_crops,
@@ -20,6 +20,7 @@ from wavlm.pipeline.check.models import (
     check_mixing,
     check_ranks,
     check_sample,
+    check_stretches,
 )
 from wavlm.pipeline.check.sampling import check_sampling
 from wavlm.pipeline.check.sources import (
@@ -50,10 +51,12 @@ CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_packages,
     check_models,
     check_teachers,
+    check_labels_of_others,
     check_starts,
     check_frames,
     check_sample,
     check_crops,
+    check_stretches,
     check_sampling,
     check_mixing,
     check_ranks,

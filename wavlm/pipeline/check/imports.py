@@ -1,18 +1,19 @@
-"""Models from elsewhere: there, of the network that their spec says, and with the layers that codebooks cluster."""
+"""Models and labels from elsewhere: there, of the network that the spec says, with the layers that are clustered."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from wavlm.errors import BadDataError, CodedError
 from wavlm.errors.boundary import code_errors
-from wavlm.export.sources import check_network, find_model, read_model_network
-from wavlm.features.layers import check_layers
+from wavlm.export.sources import check_network, read_model_network
+from wavlm.features.layers import check_layers, check_rate
 from wavlm.pipeline.artifacts import Codebook, ImportedModel
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
-from wavlm.pipeline.imported import describe_source, place_of, teacher_network
-from wavlm.specs import ModelFolder, ModelVersion
+from wavlm.pipeline.imported import describe_source, find_files, place_of, teacher_network
+from wavlm.specs import SAMPLE_RATE_HZ, ExternalLabelsSpec, ModelFolder, ModelVersion, hidden_features
 
 
 def check_models(wanted: Wanted) -> Iterator[Finding]:
@@ -39,7 +40,7 @@ def _look(artifact: ImportedModel, source: ModelFolder) -> Iterator[Finding]:
         return
     try:
         with code_errors(place):
-            files = find_model(place)
+            files = find_files(artifact.spec, place)
             network = read_model_network(files)
         if network:
             check_network(network, artifact.spec.network, place)
@@ -49,21 +50,34 @@ def _look(artifact: ImportedModel, source: ModelFolder) -> Iterator[Finding]:
     yield Remark(f"{artifact.called}: {place} is there, layout {files.layout}")
 
 
+def check_labels_of_others(wanted: Wanted) -> Iterator[Finding]:
+    """Files of labels that others made are there. Their bytes are compared by the codebook stage."""
+    for codebook in wanted.of(Codebook):
+        spec = codebook.spec
+        if isinstance(spec, ExternalLabelsSpec) and not Path(spec.file).is_file():
+            yield BadDataError(
+                "EXTERNAL_FILE",
+                f"the file of labels is not there; at {spec.file}; put it there, or correct `file` of the codebook",
+            )
+
+
 def check_teachers(wanted: Wanted) -> Iterator[Finding]:
     """The layers that are clustered are in their teachers, as far as the network is known."""
     for codebook in wanted.of(Codebook):
-        features = codebook.spec.features
-        if features.type == "mfcc" or codebook.teacher is None:
+        hidden = hidden_features(codebook.spec)
+        if hidden is None or codebook.teacher is None:
             continue
         try:
             network = teacher_network(codebook, wanted.store)
             if network:
+                rate_hz = codebook.shards[0].spec.sample_rate_hz if codebook.shards else SAMPLE_RATE_HZ
+                check_rate(network, rate_hz, f"{codebook.name}, a codebook of {codebook.teacher.name}")
                 check_layers(
                     network,
-                    (features.layer,),
-                    features.output,
+                    (hidden.layer,),
+                    hidden.output,
                     f"{codebook.name}, a codebook of {codebook.teacher.name}",
                 )
         except CodedError as error:
-            if error.code == "LAYER_MISSING":  # else `check_models` says so
+            if error.code in ("LAYER_MISSING", "SAMPLE_RATE"):  # else `check_models` says so
                 yield error

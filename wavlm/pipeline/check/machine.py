@@ -43,6 +43,7 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "codebook": ("faiss", "torch"),
     "labels": ("faiss", "torch", "webdataset"),
     "mixtures": ("soundfile", "matplotlib"),
+    "simulation": ("soundfile", "webdataset", "pyarrow"),
     "pretrain": ("torch", "safetensors"),
     "scores": ("faiss", "torch"),
     "evaluation": ("torch", "safetensors"),

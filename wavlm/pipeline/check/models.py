@@ -9,10 +9,12 @@ from wavlm.pipeline.amounts import add, hours_of
 from wavlm.pipeline.artifacts import Codebook, Finetune, Model
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.mixed import expect_alone
-from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs import SAMPLE_RATE_HZ, name_features
+from wavlm.specs.evaluation import FbankBaseline, MfccBaseline
 from wavlm.specs.shapes import FRAME_RATE_HZ, find_frames_mismatch, num_frames, samples_of
 
 MFCC_RATE_HZ = 100
+LEAST_FRAMES = {"xvector": 16, "ecapa": 2}  # of heads of one vector per recording: context, and two for a variance
 
 
 def check_ranks(wanted: Wanted) -> Iterator[Finding]:
@@ -71,8 +73,10 @@ def check_crops(wanted: Wanted) -> Iterator[Finding]:
 def check_sample(wanted: Wanted) -> Iterator[Finding]:
     """A codebook has at least one frame per cluster, as far as the hours of its speech are known."""
     for codebook in wanted.of(Codebook):
+        if not codebook.shards or codebook.spec.type == "random_projection":
+            continue
         hours = add(hours_of(item, wanted.store) for item in codebook.shards)
-        rate_hz = FRAME_RATE_HZ if codebook.spec.features.type == "hidden" else MFCC_RATE_HZ
+        rate_hz = MFCC_RATE_HZ if name_features(codebook.spec) == "MFCC" else FRAME_RATE_HZ
         frames, clusters = round(hours.known * 3600 * rate_hz), codebook.spec.num_clusters
         if not hours.unknown and frames < clusters:
             yield BadDataError(
@@ -92,11 +96,12 @@ def check_mixing(wanted: Wanted) -> Iterator[Finding]:
 def check_frames(wanted: Wanted) -> Iterator[Finding]:
     """The network makes one frame per label."""
     for model in wanted.of(Model):
-        if mismatch := find_frames_mismatch(model.network.conv_layers):
+        rate_hz = model.shards[0].spec.sample_rate_hz if model.shards else SAMPLE_RATE_HZ
+        if mismatch := find_frames_mismatch(model.network.conv_layers, rate_hz):
             yield UsageError(
                 "JOB",
                 f"{mismatch}; at network.conv_layers of iteration {model.iteration}; "
-                "take kernels and strides that make 50 frames per second",
+                f"take kernels and strides that make 50 frames per second of {rate_hz} Hz",
             )
 
 
@@ -110,3 +115,21 @@ def _seconds(frames: int, multiple: int) -> float:
     """The shortest length that gives at least so many frames, rounded up to 0.01 s."""
     crop = -(-frames // multiple) * multiple if frames > multiple else frames
     return -(-samples_of(crop) * 100 // SAMPLE_RATE_HZ) / 100
+
+
+def check_stretches(wanted: Wanted) -> Iterator[Finding]:
+    """The crops of fine-tuning have the frames that the head needs."""
+    for system in wanted.of(Finetune):
+        needed = LEAST_FRAMES.get(system.spec.head.type, 1)
+        is_by_10_ms = isinstance(system.stands_on, FbankBaseline | MfccBaseline)
+        for number, stage in enumerate(system.spec.stages, 1):
+            if stage.crop_seconds is None:
+                continue
+            samples = round(stage.crop_seconds * SAMPLE_RATE_HZ)
+            frames = num_frames(samples) * (2 if is_by_10_ms else 1)
+            if frames < needed:
+                yield UsageError(
+                    "CROP_SHORT",
+                    f"crops of {stage.crop_seconds:g} s have {frames} frames, the head {system.spec.head.type} needs "
+                    f"{needed}; in stage {number} of {system.name}; raise crop_seconds",
+                )

@@ -10,6 +10,7 @@ _BULK = {
     "corpus": re.compile(r"audio/.*", re.DOTALL),
     "shards": re.compile(r"[^/]*\.tar|parts/.*"),
     "mixtures": re.compile(r"[^/]*\.tar"),
+    "simulation": re.compile(r"shards/[^/]*\.tar|talks/tracks/.*", re.DOTALL),
     "labels": re.compile(r"[^/]*\.parquet"),
 }
 _PART_RECORD = re.compile(r"parts/.*")

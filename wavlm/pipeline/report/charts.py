@@ -62,6 +62,26 @@ PLOTS = (
         _Line("valid/majority", "always the commonest label", 100.0),
         from_zero=True,
     ),
+    _Plot(
+        "contrast-loss",
+        "Contrastive loss",
+        "nats per masked frame",
+        tuple(_Line(f"{split}/contrast_loss", label) for split, label in _SPLITS),
+    ),
+    _Plot(
+        "contrast-accuracy",
+        "Masked frames told from the negatives",
+        "nearest to their own vector, %",
+        tuple(_Line(f"{split}/contrast_accuracy", label, 100.0) for split, label in _SPLITS),
+        from_zero=True,
+    ),
+    _Plot(
+        "perplexity",
+        "Hard perplexity of the codes",
+        "entries in use, all codebooks",
+        tuple(_Line(f"{split}/hard_perplexity", label) for split, label in _SPLITS),
+        from_zero=True,
+    ),
     _Plot("lr", "Learning rate", "learning rate", (_Line("lr", "learning rate"),), from_zero=True),
     _Plot("gradient", "Gradient norm", "norm before clipping", (_Line("grad_norm", "gradient norm"),), from_zero=True),
     _Plot(
@@ -212,19 +232,19 @@ def draw_histogram(histogram: Histogram) -> Chart:
 
 
 def draw_inertia(codebook: CodebookFacts) -> Chart | None:
-    """How k-means converged."""
-    values = codebook.inertia_per_iteration
+    """How k-means converged, or the fit of several codebooks."""
+    values, of = codebook.inertia_per_iteration, "k-means" if codebook.type == "kmeans" else "the fit"
     if not values:
         return None
     with page_style():
         figure, axes = _axes()
         axes.plot(range(1, len(values) + 1), values, color=SERIES[0], marker="o" if len(values) < MARKED else "")
-        axes.set(xlabel="round of k-means", ylabel="mean squared distance")
+        axes.set(xlabel=f"round of {of}", ylabel="mean squared distance")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return to_chart(
             figure,
             "inertia",
-            "How k-means converged",
+            f"How {of} converged",
             f"Mean squared distance to the nearest centroid, {len(values)} rounds: from {values[0]:.5g} to "
             f"{values[-1]:.5g}.",
         )

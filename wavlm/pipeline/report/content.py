@@ -62,13 +62,14 @@ class Histogram:
 
 @dataclass(frozen=True)
 class ListeningPair:
-    """An excerpt of an utterance before and after mixing or one effect, at 16 kHz."""
+    """An excerpt of an utterance before and after mixing or one effect."""
 
     name: str  # key of the mixture, or of the effect
     clean: Waveform
     mixed: Waveform
     start_s: float  # where the excerpt begins in the utterance
     truth: Truth | None  # None: one effect alone
+    sample_rate_hz: int = 16000
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from wavlm.pipeline.artifacts import Artifact, Codebook, ImportedModel, Labels, Model, Shards, keep_latest, lineage
 from wavlm.pipeline.imported import describe_source
-from wavlm.specs import StartSpec
+from wavlm.specs import StartSpec, name_features
 
 WIDTH = 400
 BOX_WIDTH, BOX_HEIGHT = 112, 44
@@ -130,9 +130,8 @@ def _line_of_start(model: Model, added: Sequence[Box], imported: Sequence[Box], 
 def _iteration(model: Model, row: int) -> Iterator[Box]:
     y = FIRST_Y + row * ROW_HEIGHT
     if codebook := model.codebook:
-        features = codebook.spec.features
-        source = "MFCC" if features.type == "mfcc" else f"layer {features.layer}"
-        text = f"{source}, K = {codebook.spec.num_clusters}"
+        streams = f"{codebook.spec.num_streams} x " if codebook.spec.num_streams > 1 else ""
+        text = f"{name_features(codebook.spec)}, K = {streams}{codebook.spec.num_clusters}"
         yield Box(Codebook.kind, "codebook", text, (codebook,), COLUMNS[0], y)
         number = len(model.labels)
         text = f"of {number} corpora" if number > 1 else f"of {model.labels[0].name}"
@@ -192,7 +191,11 @@ def _say_iteration(model: Model) -> str:
     if codebook is None:
         return f"Model {model.iteration} was trained on the speech."
     teacher = codebook.teacher
-    origin = f"model {teacher.iteration if isinstance(teacher, Model) else teacher.called}" if teacher else "MFCC"
+    origin = (
+        f"model {teacher.iteration if isinstance(teacher, Model) else teacher.called}"
+        if teacher
+        else name_features(codebook.spec)
+    )
     start = f" It started from the model {model.start.called}." if isinstance(model.start, ImportedModel) else ""
     mixed = ", with noise or rooms added" if model.noise or model.rooms else ""
     return (

@@ -11,7 +11,6 @@ from wavlm.mixing.truth import Truth, read_truth
 from wavlm.pipeline.artifacts import Mixtures
 from wavlm.pipeline.report.content import ListeningPair, MixturesPart
 from wavlm.pipeline.store import Store
-from wavlm.specs import SAMPLE_RATE_HZ
 
 MIXTURES = 6
 MIXTURE_SECONDS = 5.0
@@ -38,10 +37,10 @@ def gather_mixtures(mixtures: Mixtures, store: Store) -> MixturesPart | None:
 
 def _cut(files: PairFiles, truth: Truth | None) -> ListeningPair:
     """The excerpt of a pair: where something was mixed in, else the begin."""
-    clean, mixed = files.read()
-    length = round((EFFECT_SECONDS if files.is_effect else MIXTURE_SECONDS) * SAMPLE_RATE_HZ)
-    lead = round(LEAD_SECONDS * SAMPLE_RATE_HZ)
+    clean, mixed, rate_hz = files.read()
+    length = round((EFFECT_SECONDS if files.is_effect else MIXTURE_SECONDS) * rate_hz)
+    lead = round(LEAD_SECONDS * rate_hz)
     latest = max(0, len(clean) - length)
     start = min(latest, max(0, truth.start_samples - lead)) if truth else 0
     end = start + length
-    return ListeningPair(files.name, clean[start:end], mixed[start:end], start / SAMPLE_RATE_HZ, truth)
+    return ListeningPair(files.name, clean[start:end], mixed[start:end], start / rate_hz, truth, rate_hz)

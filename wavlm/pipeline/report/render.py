@@ -22,6 +22,7 @@ from wavlm.pipeline.registration import REPORT_FILE
 from wavlm.pipeline.report import charts, layer_charts
 from wavlm.pipeline.report.content import Report
 from wavlm.pipeline.report.graph import draw_graph
+from wavlm.pipeline.report.label_words import say_errors, say_labels
 from wavlm.pipeline.report.repeat import write_script
 from wavlm.pipeline.report.sound import make_players
 from wavlm.pipeline.report.views import account, effects, findings, reuse, validation
@@ -55,6 +56,8 @@ def render(report: Report) -> str:
         quality=charts.draw_quality(report),
         histogram=charts.draw_histogram(report.histogram) if report.histogram else None,
         inertia=charts.draw_inertia(report.codebook) if report.codebook else None,
+        labels_made_by=say_labels(report.codebook) if report.codebook else "",
+        errors_of_streams=say_errors(report.codebook) if report.codebook else "",
         layers=charts.draw_layers(report.scores) if report.scores else None,
         abx=layer_charts.draw_abx(report.scores) if report.scores else None,
         rank=layer_charts.draw_rank(report.scores) if report.scores else None,

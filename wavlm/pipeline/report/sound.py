@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from wavlm.mixing.spectrogram import FLOOR_DB, spectrogram
 from wavlm.pipeline.report.content import ListeningPair, MixturesPart, Waveform
 from wavlm.pipeline.report.svg import SERIES, Chart, page_style, to_chart
-from wavlm.specs import SAMPLE_RATE_HZ
 
 MOST_CHARACTERS = 3_000_000  # of all audio on a page: what is beyond is left out, and the page says so
 SIZE_INCHES = (4.9, 3.0)
@@ -34,7 +33,7 @@ class Player:
 
     @property
     def seconds(self) -> float:
-        return len(self.pair.clean) / SAMPLE_RATE_HZ
+        return len(self.pair.clean) / self.pair.sample_rate_hz
 
 
 def make_players(mixtures: MixturesPart) -> tuple[Player, ...]:
@@ -51,34 +50,42 @@ def make_players(mixtures: MixturesPart) -> tuple[Player, ...]:
 
 def _player(pair: ListeningPair, name: str) -> Player:
     marked = _marked_seconds(pair)
-    return Player(pair, _audio(pair.clean), _audio(pair.mixed), _draw(pair, name, marked), marked)
+    return Player(
+        pair,
+        _audio(pair.clean, pair.sample_rate_hz),
+        _audio(pair.mixed, pair.sample_rate_hz),
+        _draw(pair, name, marked),
+        marked,
+    )
 
 
 def _marked_seconds(pair: ListeningPair) -> tuple[float, float] | None:
     """Where something was mixed in, in seconds of the excerpt."""
     if pair.truth is None or pair.truth.end_samples <= pair.truth.start_samples:
         return None
-    length = len(pair.clean) / SAMPLE_RATE_HZ
-    start, end = (at / SAMPLE_RATE_HZ - pair.start_s for at in (pair.truth.start_samples, pair.truth.end_samples))
+    rate_hz = pair.sample_rate_hz
+    length = len(pair.clean) / rate_hz
+    start, end = (at / rate_hz - pair.start_s for at in (pair.truth.start_samples, pair.truth.end_samples))
     return max(0.0, start), min(length, end)
 
 
-def _audio(waveform: Waveform) -> str:
+def _audio(waveform: Waveform, sample_rate_hz: int) -> str:
     file = io.BytesIO()
-    soundfile.write(file, waveform, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    soundfile.write(file, waveform, sample_rate_hz, format="FLAC", subtype="PCM_16")
     return f"data:audio/flac;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _draw(pair: ListeningPair, name: str, marked: tuple[float, float] | None) -> Chart:
-    levels = [_reduce(spectrogram(waveform)) for waveform in (pair.clean, pair.mixed)]
+    levels = [_reduce(spectrogram(waveform, pair.sample_rate_hz)) for waveform in (pair.clean, pair.mixed)]
     top_db = max(float(item.max()) for item in levels)
-    seconds = max(len(pair.clean), 1) / SAMPLE_RATE_HZ
+    seconds = max(len(pair.clean), 1) / pair.sample_rate_hz
+    highest_khz = pair.sample_rate_hz / 2000
     after = "mixed" if pair.truth else "with the effect"
     with page_style():
         figure = Figure(figsize=SIZE_INCHES, layout="constrained")
         panels = figure.subplots(2, 1, sharex=True, sharey=True)
         for axes, title, level in zip(panels, ("clean", after), levels, strict=True):
-            extent = (0.0, seconds, 0.0, SAMPLE_RATE_HZ / 2000)
+            extent = (0.0, seconds, 0.0, highest_khz)
             axes.imshow(
                 level, origin="lower", aspect="auto", extent=extent, vmin=top_db + FLOOR_DB, vmax=top_db, cmap="magma"
             )
@@ -86,8 +93,17 @@ def _draw(pair: ListeningPair, name: str, marked: tuple[float, float] | None) ->
             axes.set_ylabel(f"{title}\nkHz")
         panels[1].set_xlabel("seconds")
         for start, end in [marked] if marked else []:
-            panels[1].plot([start, end], [8.5, 8.5], color=SERIES[1], linewidth=4, clip_on=False, solid_capstyle="butt")
-            panels[1].vlines([start, end], 0, 8.5, color="white", linewidth=1, linestyle=":", clip_on=False)
+            panels[1].plot(
+                [start, end],
+                [highest_khz + 0.5] * 2,
+                color=SERIES[1],
+                linewidth=4,
+                clip_on=False,
+                solid_capstyle="butt",
+            )
+            panels[1].vlines(
+                [start, end], 0, highest_khz + 0.5, color="white", linewidth=1, linestyle=":", clip_on=False
+            )
         words = f"The mixed part, from {marked[0]:.2f} to {marked[1]:.2f} s, is marked. " if marked else ""
         title = f"Spectrograms of {pair.name}, {seconds:.1f} s, clean above and {after} below. {words}"
         return to_chart(figure, name, title.split(",")[0], title.strip())

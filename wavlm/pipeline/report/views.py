@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 
 from wavlm.pipeline.report.content import CorpusPart, MadePart, Report
 from wavlm.shards.facts import ShardsFacts
-from wavlm.specs import SAMPLE_RATE_HZ
 
 _SETS = {"valid": "all held-out speech", "valid_mixed": "the fixed mixtures"}  # by prefix of the metrics; else a corpus
 
@@ -76,16 +75,16 @@ def _account(corpus: CorpusPart, facts: ShardsFacts) -> AccountRow:
         facts.recordings_used,
         sum(facts.excluded.values()),
         sum(facts.rejected.values()),
-        _hours(facts.samples_used),
-        _hours(facts.samples_excluded),
-        _hours(facts.samples_refused),
+        _hours(facts.samples_used, facts),
+        _hours(facts.samples_excluded, facts),
+        _hours(facts.samples_refused, facts),
         facts.unmeasured,
         tuple((why, count, what) for causes, what in kinds for why, count in sorted(causes.items())),
     )
 
 
-def _hours(samples: int) -> float:
-    return samples / SAMPLE_RATE_HZ / 3600
+def _hours(samples: int, facts: ShardsFacts) -> float:
+    return samples / facts.sample_rate_hz / 3600
 
 
 def validation(report: Report) -> tuple[ValidationRow, ...]:

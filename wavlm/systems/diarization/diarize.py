@@ -37,6 +37,8 @@ _OF_HEAD = {
     "eend_vc": Blocks(seconds=30.0),
     "eend_gla": Blocks(seconds=60.0),
 }
+OF_WINDOWS, OF_BLOCKS = ("method", "detector", "stop"), ("threshold", "median", "block_seconds")
+_OPTIONS = {"detector": "speech", "block_seconds": "block-seconds"}  # their names on the command line, where others
 
 
 class DiarizesRecordings(Protocol):
@@ -64,13 +66,15 @@ class Choice:
 def open_diarizer(folder: Path, choice: Choice | None = None) -> DiarizesRecordings:
     """The diarizer in a folder of fine-tuning.
 
-    Raises UsageError: SYSTEM_UNKNOWN for a folder without a system that diarizes, and as `wavlm.finetune.load`.
+    Raises UsageError: SYSTEM_UNKNOWN for a folder without a system that diarizes, OPTION_UNUSED for a choice that is
+    for systems of another kind, and as `wavlm.finetune.load`.
     """
     chosen = Choice() if choice is None else choice
     loaded = load_system(folder, chosen.device)
     head = TrainedHead(loaded)
     task, kind = loaded.about.task.type, str(loaded.about.head.type)
     if task == "asv":
+        _refuse(chosen, OF_BLOCKS, f"{loaded.about.name} clusters windows", folder)
         backend = read_backend(folder)
         return WindowDiarizer(head.embed, _clustering(chosen, backend), backend.plda)
     if task != "sd":
@@ -79,6 +83,9 @@ def open_diarizer(folder: Path, choice: Choice | None = None) -> DiarizesRecordi
             f"the system {loaded.about.name} does the task {task}, expected sd or asv; at {folder}; name another "
             "folder",
         )
+    # Speakers of heads without embeddings are matched where blocks overlap: no number can be asked for.
+    unused = OF_WINDOWS if kind in _OF_HEAD else (*OF_WINDOWS, "speakers")
+    _refuse(chosen, unused, f"{loaded.about.name} finds speakers of blocks by the head {kind}", folder)
     blocks = _OF_HEAD.get(kind, _LONG)
     margin = getattr(loaded.about.head, "margin", None)
     # Attractors of EEND-EDA clustering lie a margin apart; unit vectors of EEND-vector clustering a distance of 1.
@@ -103,6 +110,16 @@ def diarize(
             return opened.find_turns(samples, reference)
     pcm = np.rint(np.asarray(recording, np.float32) * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     return opened.find_turns(HeldSamples(pcm), reference)
+
+
+def _refuse(chosen: Choice, unused: Sequence[str], why: str, folder: Path) -> None:
+    """Raise UsageError (OPTION_UNUSED) for what is set and would change nothing."""
+    if found := [name for name in unused if getattr(chosen, name) is not None]:
+        names = ", ".join(_OPTIONS.get(name, name) for name in found)
+        raise UsageError(
+            Code.OPTION_UNUSED,
+            f"{names} would change nothing, for {why}; at {folder}; leave it out, or name a system of another kind",
+        )
 
 
 def _clustering(chosen: Choice, backend: Backend) -> WindowClustering:

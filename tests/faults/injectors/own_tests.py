@@ -1,0 +1,49 @@
+"""Promise: that of tests which inject a fault themselves. A point is one test function, a trial one of its cases."""
+
+from __future__ import annotations
+
+import os
+import xml.etree.ElementTree as ET
+from functools import partial
+from pathlib import Path
+
+from tests.faults.catalogue import Row
+from tests.faults.results import ROOT
+from tests.faults.scene import Scene
+from tests.faults.trial import promise, run_forked
+
+LIMIT_SECONDS = 900.0
+
+
+def count(scene: Scene, row: Row) -> int:
+    """One point for each test function."""
+    return len(tests_of(row))
+
+
+def tests_of(row: Row) -> list[str]:
+    """`file::function`, as pytest has it."""
+    names = row.options["tests"]
+    assert isinstance(names, list)
+    return names
+
+
+def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:
+    """Run all cases of one test function."""
+    name, report = tests_of(row)[point - 1], scene.folder / "junit.xml"
+    report.unlink(missing_ok=True)
+    done = run_forked(partial(_pytest, name, report), scene.folder / "log", limit_seconds=LIMIT_SECONDS)
+    promise(done.code == 0, f"{name}: {done.said[-600:]}")
+    suite = next(ET.parse(report).getroot().iter("testsuite"))  # noqa: S314 - pytest has just written it
+    passed = int(suite.attrib["tests"]) - int(suite.attrib["skipped"])
+    promise(passed > 0, f"{name}: no case ran")
+    return passed, f"{name}: {passed} cases"
+
+
+def _pytest(name: str, report: Path) -> None:
+    import pytest
+
+    os.chdir(ROOT)
+    os.environ.pop("LD_PRELOAD", None)  # what tests start is not counted
+    code = pytest.main([name, "-q", "-p", "no:cacheprovider", "--tb=short", "--assert=plain", f"--junitxml={report}"])
+    if code:
+        raise SystemExit(int(code))
