@@ -98,9 +98,10 @@ def test_an_unknown_recipe_is_refused_with_the_recipes_of_the_wheel(site: Path, 
     done = run_wavlm(site, tmp_path, "plan", "dmeo")
     assert done.returncode == 2
     shipped = (
-        "continue-base-plus, continue-large, demo, demo-base, demo-no-gate, demo-no-mixing, hubert-base, "
-        "mhubert-style, mini-librispeech, telephone-8khz, wavlm-base, wavlm-base-no-gate, wavlm-base-no-mixing, "
-        "wavlm-base-plus, wavlm-large, wavlm-xlarge, weekly, wideband-24khz"
+        "continue-base-plus, continue-large, demo, demo-base, demo-no-gate, demo-no-mixing, hubert-base, hubert-large, "
+        "mhubert-style, mini-librispeech, small-from-base-plus, telephone-8khz, wav2vec2-base, wav2vec2-large, "
+        "wavlm-base, wavlm-base-no-gate, wavlm-base-no-mixing, wavlm-base-plus, wavlm-large, wavlm-mini, wavlm-xlarge, "
+        "weekly, wideband-24khz"
     )
     assert f"{shipped} ({site}" in done.stderr.replace("\n", "")
 

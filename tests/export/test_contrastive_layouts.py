@@ -104,7 +104,7 @@ def test_a_folder_that_transformers_wrote_brings_its_quantiser(tmp_path: Path) -
     assert imported.has_head
     assert imported.num_clusters == 0
     assert_same_tensors(model, load_model(tmp_path / "ours"))
-    labelling = Labelling(0, None, model.quantizer)
+    labelling = Labelling(0, None, quantizer=model.quantizer)
     assert check_start(tmp_path / "ours", model.network, labelling).is_kept
     assert not check_start(tmp_path / "ours", model.network, Labelling(9, "b" * 64)).is_kept
 

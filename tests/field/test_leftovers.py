@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mixing.test_conversations import make_spec
 from tests.tasks.conftest import build, recipe_of
 from wavlm.errors import BadDataError
 from wavlm.pipeline.artifacts import (
@@ -23,6 +24,7 @@ from wavlm.pipeline.artifacts import (
     ImportedModel,
     Model,
     Shards,
+    Simulation,
     SystemRegistration,
     build_order,
 )
@@ -123,7 +125,8 @@ def test_temporary_files_are_removed_wherever_they_lie(tmp_path: Path, kind: str
     planned = plan(recipe_of(GateSpec()))
     shards = next(item for item in planned if isinstance(item, Shards))
     system = _system(shards)
-    others = [MODEL_OF_OTHERS, _evaluation(shards), system, SystemRegistration("words", system)]
+    talks = Simulation(make_spec(), (shards,))
+    others = [MODEL_OF_OTHERS, _evaluation(shards), system, SystemRegistration("words", system), talks]
     artifact = next(item for item in [*planned, *others] if item.kind == kind)
     store = filled_store(tmp_path / "store", artifact) if kind != "model" else Store(tmp_path / "store")
     names = (

@@ -91,7 +91,7 @@ def test_a_recipe_with_other_clusters_starts_with_a_fresh_head_which_is_said(tmp
     found = findings(starting_from(tmp_path, tmp_path / "model", digest), tmp_path / "store")
     assert not [item for item in found if isinstance(item, CodedError)]
     (said,) = [item.text for item in found if isinstance(item, Remark) and "starts from" in item.text]
-    assert said.endswith("head is fresh: the weights have one for 500 clusters, the recipe has 10")
+    assert said.endswith("head is fresh: the weights have one for 500 clusters, the recipe has 10 clusters")
 
 
 @pytest.mark.parametrize("damage", ["network.json", "model.safetensors"])

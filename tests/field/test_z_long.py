@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from tests.shards.corpora import Clip, bytes_of, noise_clip, write_corpus
 from wavlm.errors import BadDataError, ServiceMissingError
 from wavlm.shards import waveform
 from wavlm.shards.recordings import Intake
-from wavlm.shards.waveform import Block, Channels, Ending
+from wavlm.shards.waveform import Block, Ending
 
 READ = waveform.read_waveform
 
@@ -54,13 +55,13 @@ def test_a_recording_that_is_spooled_to_the_disk_gives_the_same_bytes(
     assert bytes_of(disk.folder) == bytes_of(memory.folder)
 
 
-def read_or_fail(path: Path, key: str, sha256: str, *wanted: Channels) -> Iterator[Block | Ending | None]:
+def read_or_fail(path: Path, key: str, *wanted: Any, **how: Any) -> Iterator[Block | Ending | None]:
     """`read_waveform`, with decoders that fail on some keys."""
     if key.startswith("hang"):
         time.sleep(100_000)
     if key.startswith("crash"):
         os.kill(os.getpid(), signal.SIGSEGV)
-    yield from READ(path, key, sha256, *wanted)
+    yield from READ(path, key, *wanted, **how)
     if key.startswith("late"):
         os.kill(os.getpid(), signal.SIGABRT)
 
@@ -125,6 +126,7 @@ def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
 MEMORY = """
 import resource, sys
 from pathlib import Path
+from typing import Any
 from tests.field.speech import SPEC
 from wavlm.execution.progress import no_progress
 from wavlm.shards import build_shards

@@ -17,7 +17,7 @@ from tests.learn.rows import Bounded, LearnRow, add_row, is_measured, read_rows
 from tests.learn.training import FINETUNES, without_training
 from wavlm.errors import BadDataError, UsageError
 from wavlm.evaluation.results.facts import Amount
-from wavlm.specs.yaml import read_finetune
+from wavlm.specs.system_file import read_finetune
 
 
 def row(system: str = "asv-small", **fields: object) -> LearnRow:

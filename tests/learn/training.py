@@ -25,7 +25,7 @@ from wavlm.specs.evaluation import FbankBaseline
 from wavlm.specs.finetune import FinetuneSpec
 from wavlm.specs.identity import canonical
 from wavlm.specs.schedules import ConstantRate
-from wavlm.specs.yaml import read_finetune as read_spec
+from wavlm.specs.system_file import read_finetune as read_spec
 from wavlm.storage.files import sha256_of, write_text
 
 ROOT = Path(__file__).parents[2]

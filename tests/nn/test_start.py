@@ -125,7 +125,7 @@ def test_a_head_for_another_number_of_clusters_is_fresh_and_has_the_recipes_size
     tmp_path: Path, num_clusters: int
 ) -> None:
     found = check(save(tmp_path), tiny_network(projection_width=4, special_symbols=4), num_clusters)
-    expected = f"the weights have one for {CLUSTERS} clusters, the recipe has {num_clusters}"
+    expected = f"the weights have one for {CLUSTERS} clusters, the recipe has {num_clusters} clusters"
     assert found == StartHead(is_kept=False, reason=expected)
     assert str(found).startswith("head is fresh: ")
 

@@ -129,7 +129,7 @@ def test_a_registered_version_has_the_results_of_its_suite(evaluated: tuple[Reci
     assert "| iteration2 | 62.50 % [10.00, 90.00] | 50.00 % [10.00, 90.00] * | 56.2 |" in card
     assert f"- *: {HEARD} (iteration1 on sid-kajongg, iteration2 on sid-kajongg)" in card
     assert (
-        "- Of the layers 0 to 2 of iteration2, weighted by their shares, content (ks-kajongg) is centred on 1.8" in card
+        "Of the layers 0 to 2 of iteration2, weighted by their shares, content (ks-kajongg) is centred on 1.8" in card
     )
     assert "partial suite: 2 of 15 tasks" in card
 

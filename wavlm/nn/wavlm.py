@@ -186,10 +186,12 @@ class WavLM(nn.Module):
 
     def _check_shapes(self, batch: PretrainBatch, **tensors: Tensor) -> None:
         shape = (len(batch.waveforms), num_frames(batch.waveforms.shape[1], self.network.conv_layers))
-        if any(tensor.shape != shape for tensor in tensors.values()):
+        of_labels = (*shape, self.num_streams) if self.num_streams > 1 else shape
+        if any(tensor.shape != (of_labels if name == "labels" else shape) for name, tensor in tensors.items()):
             found = " and ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items())
+            streams = f", labels of {self.num_streams} streams" if self.num_streams > 1 else ""
             raise ValueError(
-                f"{found} must be (utterances, frames) = {shape}, for waveforms {tuple(batch.waveforms.shape)}"
+                f"{found} must be (utterances, frames) = {shape}{streams}, for waveforms {tuple(batch.waveforms.shape)}"
             )
 
     def embed_masked(self, waveforms: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
