@@ -123,6 +123,7 @@ def test_stopped_trainer_says_75_and_goes_on_to_the_same_model(
     assert models[0] == models[1]
 
 
+@pytest.mark.full
 def test_two_processes_stop_with_75_and_finish_later(corpus: LabelledShards, finished: Path, tmp_path: Path) -> None:
     job = write_job(corpus, tmp_path / "out", processes=2)
     with watch_sockets() as sockets:

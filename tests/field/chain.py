@@ -22,6 +22,7 @@ from wavlm.evaluation.scores import build_scores
 from wavlm.execution import metrics
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.progress import no_progress
+from wavlm.execution.runtime import Runtime
 from wavlm.export import build_export, load
 from wavlm.export.card import Card
 from wavlm.features.extract import ExtractionPlan
@@ -61,6 +62,7 @@ class Chain:
             train=tiny_training(max_crop_seconds=0.4, batch_seconds=2.0, group_seconds=2.0, mask={"length": 2}),
             data=(LabelledShards(shards=self.shards, labels=self.labels),),
             mix=MIX, mixtures=self.mixtures if mixtures else None,
+            runtime=Runtime(workers=0),  # loaders that are dropped in the middle of an epoch take seconds to end
         )  # fmt: skip
 
 

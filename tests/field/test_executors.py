@@ -110,6 +110,7 @@ def test_a_cluster_of_which_a_worker_is_killed(recipe: Path, expected: Files, tm
     assert killed.is_set()
 
 
+@pytest.mark.full
 def test_an_array_of_three_ranks(recipe: Path, expected: Files, tmp_path: Path) -> None:
     """Shards by three processes at the same time, as Slurm starts them; labels by ranks one after the other."""
     store = Store(tmp_path)

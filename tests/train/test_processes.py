@@ -40,7 +40,7 @@ def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_killed_at_file_events_all_over_a_run_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     process = start("crash", tmp_path, 12)
     output, _ = process.communicate()

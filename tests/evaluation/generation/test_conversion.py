@@ -87,6 +87,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
         TASK.collect([corpus])
 
 
+@pytest.mark.full
 def test_the_voice_is_learned_and_converts_alike_alone_and_in_a_batch(tmp_path: Path) -> None:
     """Features are the speaker's own words, told apart by a channel and the place in the word."""
     examples = TASK.collect([words_of(tmp_path / "words")])
