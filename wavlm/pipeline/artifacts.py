@@ -230,8 +230,7 @@ class Scores(Artifact):
 
 def _knows_language_model(spec: EvaluationSpec | FinetuneSpec) -> bool:
     """Whether the digest of the file that decodes is known, if there is one."""
-    task = getattr(spec, "task", None)  # tests of identity have texts in place of specs
-    model = task.language_model_file if isinstance(task, WritesTexts) else None
+    model = spec.task.language_model_file if isinstance(spec.task, WritesTexts) else None
     return model is None or model.sha256 is not None
 
 
