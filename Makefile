@@ -39,7 +39,7 @@ ablations: .venv/.dev
 	  $(BIN)/wavlm evaluate wavlm-$$model ablations --store $(STORE) || exit; done
 	$(BIN)/wavlm results --suite ablations --format markdown --store $(STORE)
 
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test: .venv/.dev
 	OMP_NUM_THREADS=1 $(PYTEST) -m "not full"

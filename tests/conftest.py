@@ -9,6 +9,21 @@ from tests.waiting import LIMIT_SECONDS
 
 DATA = Path(__file__).parent / "data"
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
+# Files that take minutes come first, so that at the end no process waits for another one.
+LONGEST = (
+    *("tests/servers/", "tests/docs/test_your_own_speech.py", "tests/docs/test_commands_run.py"),
+    *(
+        "tests/flows/test_pipeline.py",
+        "tests/faults/",
+        "tests/field/test_executors.py",
+        "tests/execution/test_launch.py",
+    ),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; `make test` tells xdist to keep this order."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture(scope="session")
