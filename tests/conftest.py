@@ -11,13 +11,13 @@ DATA = Path(__file__).parent / "data"
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
 # Files that take minutes come first, so that at the end no process waits for another one.
 LONGEST = (
-    *("tests/servers/", "tests/docs/test_your_own_speech.py", "tests/docs/test_commands_run.py"),
-    *(
-        "tests/flows/test_pipeline.py",
-        "tests/faults/",
-        "tests/field/test_executors.py",
-        "tests/execution/test_launch.py",
-    ),
+    "tests/servers/",
+    "tests/docs/test_your_own_speech.py",
+    "tests/docs/test_commands_run.py",
+    "tests/flows/test_pipeline.py",
+    "tests/faults/",
+    "tests/field/test_executors.py",
+    "tests/execution/test_launch.py",
 )
 
 
