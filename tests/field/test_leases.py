@@ -119,6 +119,7 @@ def test_of_two_that_make_the_same_one_seals_and_the_other_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first stands still for longer than a lease, as a suspended machine does, and then goes on."""
+    monkeypatch.setattr(leases, "_renew", lambda _: None)  # a machine that stands still renews nothing
     store = Store(tmp_path / "store")
     for item in plan(RECIPE):
         if isinstance(item, Corpus):
@@ -126,7 +127,7 @@ def test_of_two_that_make_the_same_one_seals_and_the_other_is_told(
 
     def make_slowly(out: Path) -> Facts:
         (out / "train-000000.tar").write_text("bytes")
-        with monkeypatch.context() as elsewhere:  # the same store, seen from another machine; our beats are far apart
+        with monkeypatch.context() as elsewhere:  # the same store, seen from another machine
             elsewhere.setattr(holders, "this_machine", lambda: "another machine")
             other = Store(store.root)
             other.make(SHARDS_OF_VOICE, make)
