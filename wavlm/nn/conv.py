@@ -16,6 +16,23 @@ from wavlm.nn import front
 from wavlm.specs import NetworkSpec
 
 NORM_EPS = 1e-5
+WAVEFORM_EPS = 1e-5  # as in the original training code; the feature extractor of transformers uses 1e-7
+
+
+def normalise_padded(waveforms: Tensor, num_samples: Tensor, network: NetworkSpec) -> Tensor:
+    """Waveforms (B, N) with what lies behind the `num_samples` (B,) of each row set to zero.
+
+    In the Large style the samples of each row have mean 0 and variance 1. Both are on one device.
+    """
+    count = num_samples[:, None]
+    padding = torch.arange(waveforms.shape[1], device=waveforms.device) >= count
+    waveforms = waveforms.masked_fill(padding, 0)
+    if not network.normalize_waveform:
+        return waveforms
+    mean = waveforms.sum(1, keepdim=True) / count
+    centred = (waveforms - mean).masked_fill(padding, 0)
+    variance = centred.square().sum(1, keepdim=True) / count
+    return centred * torch.rsqrt(variance + WAVEFORM_EPS)
 
 
 class FeatureEncoder(nn.Module):

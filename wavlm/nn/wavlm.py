@@ -13,13 +13,11 @@ from torch import Tensor, nn
 from wavlm.errors import UsageError
 from wavlm.nn.attention import Attention, default_attention
 from wavlm.nn.contrast import Contrast, ContrastiveHead, ContrastiveTerms
-from wavlm.nn.conv import FeatureEncoder, FrameNorm, scale_gradient, to_at_least_fp32
+from wavlm.nn.conv import WAVEFORM_EPS, FeatureEncoder, FrameNorm, normalise_padded, scale_gradient, to_at_least_fp32
 from wavlm.nn.encoder import Encoder
 from wavlm.nn.head import FrameSums, Head, LossTerms, Predictions, select_rows
 from wavlm.specs import NetworkSpec, QuantizerSpec
 from wavlm.specs.shapes import num_frames, receptive_field, sample_rate_of
-
-WAVEFORM_EPS = 1e-5  # as in the original training code; the feature extractor of transformers uses 1e-7
 
 
 class PretrainBatch(Protocol):
@@ -244,15 +242,8 @@ class WavLM(nn.Module):
             if not self.network.normalize_waveform:
                 return waveforms
             return nn.functional.layer_norm(waveforms, waveforms.shape[1:], eps=WAVEFORM_EPS)
-        count = num_samples.to(waveforms.device, non_blocking=True)[:, None]
-        padding = torch.arange(waveforms.shape[1], device=waveforms.device) >= count
-        waveforms = waveforms.masked_fill(padding, 0)
-        if not self.network.normalize_waveform:
-            return waveforms
-        mean = waveforms.sum(1, keepdim=True) / count
-        centred = (waveforms - mean).masked_fill(padding, 0)
-        variance = centred.square().sum(1, keepdim=True) / count
-        return centred * torch.rsqrt(variance + WAVEFORM_EPS)
+        count = num_samples.to(waveforms.device, non_blocking=True)
+        return normalise_padded(waveforms, count, self.network)
 
     def _count_valid_frames(self, waveforms: Tensor, num_samples: Tensor | None) -> Tensor | None:
         """Frames of each row without padding (B,) on the device; None if nothing is padded."""

@@ -22,10 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wavlm.nn.conv import normalise_padded
 from wavlm.nn.encoder import Encoder, EncoderLayer, GatedAttention
 from wavlm.nn.positional_conv import PositionalConv
 from wavlm.nn.relative_position_bias import RelativePositionBias, gate_rows, gate_values
-from wavlm.nn.wavlm import WAVEFORM_EPS, WavLM
+from wavlm.nn.wavlm import WavLM
 
 
 class PlainNetwork(nn.Module):
@@ -49,7 +50,7 @@ class PlainNetwork(nn.Module):
 
     def forward(self, waveforms: Tensor, num_samples: Tensor) -> tuple[Tensor, ...]:
         counts = self._count_frames(num_samples)
-        samples = self._normalise(waveforms, num_samples)
+        samples = normalise_padded(waveforms, num_samples, self.network)
         x = self.projection(self.feature_norm(self.extractor.forward_plain(samples, num_samples)))
         outside = torch.arange(x.shape[1], device=x.device) >= counts[:, None]  # (B, F)
         x = x.masked_fill(outside.unsqueeze(-1), 0)
@@ -67,18 +68,6 @@ class PlainNetwork(nn.Module):
         for layer in self.network.conv_layers:
             num_samples = (num_samples - layer.kernel) // layer.stride + 1
         return num_samples
-
-    def _normalise(self, waveforms: Tensor, num_samples: Tensor) -> Tensor:
-        """Samples with padding set to zero and, in the Large style, mean 0 and variance 1."""
-        count = num_samples[:, None]
-        padding = torch.arange(waveforms.shape[1], device=waveforms.device) >= count
-        waveforms = waveforms.masked_fill(padding, 0)
-        if not self.network.normalize_waveform:
-            return waveforms
-        mean = waveforms.sum(1, keepdim=True) / count
-        centred = (waveforms - mean).masked_fill(padding, 0)
-        variance = centred.square().sum(1, keepdim=True) / count
-        return centred * torch.rsqrt(variance + WAVEFORM_EPS)
 
 
 def _fold(encoder: Encoder) -> None:
