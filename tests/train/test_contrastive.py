@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from tests.kill import in_child
 from tests.train import fakes, pair
-from wavlm.engine.ranks import Ranks
+from tests.train.outcome import ALONE, result, run
 from wavlm.errors import BadDataError, StoppedError
 from wavlm.execution import metrics
 from wavlm.execution.job import StartWeights, TrainJob
-from wavlm.execution.stop import StopRequest
 from wavlm.loader.batch import PackedBatch
 from wavlm.nn import Contrast, load_model
 from wavlm.nn.files import describe
@@ -30,27 +29,12 @@ from wavlm.train.state import TrainingProgress
 
 pytestmark = pytest.mark.numeric
 
-ALONE = Ranks(0, 1, torch.device("cpu"))
 CALM = {"dropout": 0.0, "layer_drop": 0.0, "feature_grad_mult": 1.0}
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def run(job: TrainJob, spoil: fakes.Spoil = lambda batch: batch) -> dict[str, object]:
-    job.out.mkdir(exist_ok=True)
-    with StopRequest() as stop:
-        loop.train(job, fakes.data(job, ALONE, spoil), ALONE, stop)
-    return result(job.out)
-
-
-def result(out: Path) -> dict[str, object]:
-    """The final weights, and the curve without what time it was."""
-    lines = metrics.read(out / "metrics.jsonl")
-    curve = [{name: value for name, value in line.items() if name not in metrics.TIMED} for line in lines]
-    return {"weights": sha256_of(out / "model.safetensors"), "curve": curve}
 
 
 @pytest.fixture(scope="module")

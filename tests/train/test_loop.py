@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from tests.numerics import mean_tolerance, norm_tolerance, roundings
 from tests.train import fakes
-from wavlm.engine.ranks import Ranks
+from tests.train.outcome import ALONE, result, run
 from wavlm.errors import BadDataError, StoppedError, UsageError
 from wavlm.execution import metrics
 from wavlm.execution.job import StartWeights, TrainJob
@@ -27,30 +27,12 @@ from wavlm.train.state import TrainingProgress
 
 pytestmark = pytest.mark.numeric
 
-ALONE = Ranks(0, 1, torch.device("cpu"))
 NUM_FRAMES_A_LINE = 2 * 4 * 2 * 74  # updates, groups, utterances, frames
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def run(job: TrainJob, spoil: fakes.Spoil = lambda batch: batch) -> dict[str, object]:
-    """Train to the end; the final weights and the curve without what time it was."""
-    job.out.mkdir(exist_ok=True)
-    with StopRequest() as stop:
-        loop.train(job, fakes.data(job, ALONE, spoil), ALONE, stop)
-    return result(job.out)
-
-
-def result(out: Path) -> dict[str, object]:
-    curve = [
-        {name: value for name, value in record.items() if name not in metrics.TIMED}
-        for record in metrics.read(out / "metrics.jsonl")
-    ]
-    counts = read_json(out / "training.json")["mixing"]
-    return {"weights": sha256_of(out / "model.safetensors"), "curve": curve, "mixing": counts}
 
 
 @pytest.fixture(scope="module")
