@@ -141,7 +141,8 @@ def weigh(todo: Sequence[Artifact], store: Store, *, is_timed: bool) -> dict[str
 
     found = estimate_on_this_machine(todo, store)
     logger.info(
-        "this takes about %s on the cores of this machine, downloads not counted", show_time(sum(found.values()))
+        "this takes about %s on the cores of this machine; downloads and the heads of evaluations are not counted",
+        show_time(sum(found.values())),
     )
     return {item.key: seconds for item, seconds in found.items()}
 
