@@ -82,7 +82,7 @@ def shared(built: BuiltStore, database: Path) -> BuiltStore:  # noqa: F811
 
 
 def test_models_with_odd_names_disturb_nobody(
-    shared: BuiltStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    shared: BuiltStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert len(sync(shared.recipe, shared.store)) == 2
     listed = {model.name: model.versions for model in list_models(shared.store)}
@@ -107,7 +107,6 @@ def test_models_with_odd_names_disturb_nobody(
     assert promote(shared.store, "Anna's model:1", "best").aliases == ("best", "champion")
     assert [item.version for item in list_versions(shared.store, NAME)] == [1, 2]
 
-    monkeypatch.setattr(console.out, "file", None)
     registry_tables.print_versions([version for versions in listed.values() for version in versions])
     registry_tables.print_json([registry_tables.model_of(item) for item in list_models(shared.store)])
     printed = capsys.readouterr().out
