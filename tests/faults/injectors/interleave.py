@@ -56,20 +56,10 @@ def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:
         shutil.rmtree(scene.place(kind))
     store = Store(scene.store)
     remember(scene.recipe, store, tuple(scene.artifacts.values()))
-    actors: dict[str, Actor] = {
-        "run": _run,
-        "another run": _run,
-        "redo": _redo,
-        "gc": _collect,
-        "verify": _verify,
-        "reader": _read,
-    }
     with patch.multiple(waiting, FIRST_SECONDS=0.05, LONGEST_SECONDS=0.4):
         running = {
-            name: start_forked(
-                partial(actor, scene, rng.randrange(1 << 30), is_fenced=point % 10 == 0), scene.trial / name
-            )
-            for name, actor in actors.items()
+            name: start_forked(partial(work, scene, rng.randrange(1 << 30), is_fenced=is_fenced), scene.trial / name)
+            for name, work in ACTORS.items()
         }
     ended = {name: item.wait() for name, item in running.items()}
     for name, done in ended.items():
