@@ -119,6 +119,14 @@ def _drops(handler: _Handler, body: bytes) -> None:
         handler._pass_on(body)
 
 
+def _drops_figures(handler: _Handler, body: bytes) -> None:
+    """A lie: all is kept but figures."""
+    if handler.path.endswith("/runs/log-batch"):
+        handler._answer(200, "application/json", b"{}")
+    else:
+        handler._pass_on(body)
+
+
 def _forgets(handler: _Handler, body: bytes) -> None:
     """A lie: nothing was ever there."""
     if _is_writing(handler):
@@ -136,6 +144,7 @@ def _unending(name: str) -> Callable[[_Handler, bytes], None]:
 
 BEHAVIOURS: dict[str, Callable[[_Handler, bytes], None]] = {
     "gone": _gone, "error": _error, "page": _page, "slow": _slow, "twice": _twice, "drops": _drops,
+    "drops-figures": _drops_figures,
     "forgets": _forgets, "hang": _unending("hang"), "half": _unending("half"), "drip": _unending("drip"),
 }  # fmt: skip
 

@@ -48,22 +48,23 @@ def watch_disk(lock: Path) -> Iterator[None]:
 def _watch(lock: Path, ended: threading.Event) -> None:
     while not ended.wait(PROBE_SECONDS):
         probe = _aside(lambda: _ask(lock))
-        waited = _wait(probe, SILENT_SECONDS)
-        if not probe.is_alive():
+        waited = _wait(probe, SILENT_SECONDS, ended)
+        if not probe.is_alive() or ended.is_set():
             continue
         left = GIVE_UP_SECONDS - SILENT_SECONDS
         _aside(partial(log.warning, SILENT, waited, left, lock))
-        waited += _wait(probe, left)
-        if probe.is_alive() and not ended.is_set():
+        waited += _wait(probe, left, ended)
+        if not probe.is_alive():
+            _aside(partial(log.warning, "the disk answers again, after %.0f s; at %s", waited, lock))
+        elif not ended.is_set():
             _end(lock, waited)
-        _aside(partial(log.warning, "the disk answers again, after %.0f s; at %s", waited, lock))
 
 
-def _wait(thread: threading.Thread, seconds: float) -> float:
-    """Until a thread ends, but not longer; how long. An hour in which this process was stopped counts as one look."""
+def _wait(probe: threading.Thread, seconds: float, ended: threading.Event) -> float:
+    """Wait for an answer for so long; returns how long. An hour in which this process was stopped is one look."""
     waited = 0.0
-    while thread.is_alive() and waited < seconds:
-        thread.join(LOOK_SECONDS)
+    while probe.is_alive() and not ended.is_set() and waited < seconds:
+        probe.join(LOOK_SECONDS)
         waited += LOOK_SECONDS
     return waited
 
