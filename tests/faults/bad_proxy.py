@@ -99,6 +99,11 @@ def _page(handler: _Handler, _: bytes) -> None:
     handler._answer(200, "text/html", b"<html>Please log in</html>")
 
 
+def _empty(handler: _Handler, _: bytes) -> None:
+    """As a server of another kind, whose answers are JSON, too."""
+    handler._answer(200, "application/json", b"{}")
+
+
 def _slow(handler: _Handler, body: bytes) -> None:
     handler.server.ended.wait(SLOW_SECONDS)
     handler._pass_on(body)
@@ -143,7 +148,8 @@ def _unending(name: str) -> Callable[[_Handler, bytes], None]:
 
 
 BEHAVIOURS: dict[str, Callable[[_Handler, bytes], None]] = {
-    "gone": _gone, "error": _error, "page": _page, "slow": _slow, "twice": _twice, "drops": _drops,
+    "gone": _gone, "error": _error, "page": _page,
+    "empty": _empty, "slow": _slow, "twice": _twice, "drops": _drops,
     "drops-figures": _drops_figures,
     "forgets": _forgets, "hang": _unending("hang"), "half": _unending("half"), "drip": _unending("drip"),
 }  # fmt: skip
