@@ -115,11 +115,12 @@ def describe(scene: Scene, recipe: Recipe, *, has_digests: bool = True) -> None:
     """Write it as one line of JSON."""
     client = connect(Store(scene.store)).client
     found = []
-    for version in client.search_model_versions(f"name='{recipe.registry_name}'"):
+    versions = client.search_model_versions(f"name='{recipe.registry_name}'")
+    for number, version in enumerate(sorted(versions, key=lambda item: int(item.version))):
         run = client.get_run(version.run_id)
         history = {name: len(client.get_metric_history(version.run_id, name)) for name in sorted(run.data.metrics)}
         files = _files(version.source)
-        found.append({"version": version.version, "status": version.status, "run": run.info.status,
+        found.append({"version": number, "status": version.status, "run": run.info.status,
                       "aliases": sorted(version.aliases), "tags": sorted(version.tags), "figures": history,
                       "files": files if has_digests else sorted(files)})  # fmt: skip
     sys.stdout.write(json.dumps(found, sort_keys=True))

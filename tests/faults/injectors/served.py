@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import sys
 import time
 from contextlib import ExitStack
 from functools import cache, partial
-from pathlib import Path
 
 from tasks.register import register_model, sync
 from tests.faults.bad_proxy import BEHAVIOURS, bad_proxy
@@ -42,8 +42,8 @@ def count(scene: Scene, row: Row) -> int:
 def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:
     """Let it turn bad, then register with the good server, and compare what that one holds."""
     requests, wanted = _undisturbed(scene, str(row.options["what"]))
-    behaviour = sorted(BEHAVIOURS)[(point - 1) % len(BEHAVIOURS)]
-    at = 2 + (point - 1) // len(BEHAVIOURS) * (requests - 2) // PLACES
+    behaviour = sorted(BEHAVIOURS)[(point - 1) // PLACES]
+    at = 2 + (point - 1) % PLACES * (requests - 2) // PLACES
     fresh_registry(scene)
     said = _disturb(scene, row, _recipe(f"{row.id}-{point}"), (behaviour, at))
     got = _synced(scene, _recipe(f"{row.id}-{point}"))
@@ -56,6 +56,7 @@ def _undisturbed(scene: Scene, what: str) -> tuple[int, str]:
     """How many requests it takes with a good server, and what that holds in the end."""
     import_client()
     fresh_registry(scene)
+    _server(scene)  # before any fork, which would be its parent
     recipe, row = _recipe(f"good-{what}"), Row(id="good", fault="", stage="", promise="", inject="served", goal="G7",
                                               full=1, options={"what": what})  # fmt: skip
     said = _disturb(scene, row, recipe, ("slow", NEVER))
@@ -97,7 +98,7 @@ def _synced(scene: Scene, recipe: Recipe) -> str:
     """What the good server holds after `wavlm sync`."""
     done = run_forked(partial(_sync, scene, recipe), scene.trial / "log")
     promise(done.code == 0, f"sync ended with {done.code}: {done.said[-1500:]}")
-    return done.last_line
+    return done.said.strip().splitlines()[-1]
 
 
 def _sync(scene: Scene, recipe: Recipe) -> None:
@@ -115,7 +116,8 @@ def _recipe(name: str) -> Recipe:
 def _server(scene: Scene) -> str:
     """The address of one MLflow server for all trials, which ends with the campaign."""
     stack = ExitStack()
-    folder = Path(scene.folder) / "server"
+    folder = scene.folder / "server"
+    shutil.rmtree(folder, ignore_errors=True)
     uri = stack.enter_context(serve_mlflow(folder, scene.folder / "prepared" / "registry" / "mlflow.db"))
     atexit.register(stack.close)
     return uri
