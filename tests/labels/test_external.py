@@ -18,7 +18,7 @@ from wavlm.labels.facts import LabelsFacts
 from wavlm.labels.files import read_labels
 from wavlm.shards import read_columns, read_listing
 from wavlm.specs import ExternalLabelsSpec
-from wavlm.specs.shapes import num_labels
+from wavlm.specs.frames import num_labels
 from wavlm.storage.files import sha256_of
 
 PLAN = ExtractionPlan("cpu", processes=1, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)

@@ -16,9 +16,10 @@ from wavlm.pipeline.imported import find_network
 from wavlm.pipeline.store import Store
 from wavlm.specs import NetworkSpec
 from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
+from wavlm.specs.frames import FRAME_RATE_HZ
 from wavlm.specs.head_shapes import head_flops
 from wavlm.specs.identity import canonical, key_of
-from wavlm.specs.shapes import BACKWARD_FACTOR, FRAME_RATE_HZ, forward_flops
+from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
 
 LENGTH_SECONDS = 10.0  # of a typical utterance
 WIDEST_BASELINE = 240  # channels of fbank with its differences
