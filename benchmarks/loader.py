@@ -32,7 +32,8 @@ from wavlm.loader.masking import Spans
 from wavlm.shards import Reader, read_index
 from wavlm.shards.flac import decode_flac_int16
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MaskSpec, TrainSpec
-from wavlm.specs.frames import FRAME_RATE_HZ, PAPER_FRAMES
+from wavlm.specs.base import FRAME_RATE_HZ
+from wavlm.specs.frames import PAPER_FRAMES
 from wavlm.specs.shapes import num_frames
 
 Waveforms = npt.NDArray[np.float32]

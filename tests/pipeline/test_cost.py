@@ -12,7 +12,7 @@ from tests.tiny_specs import paper_network
 from wavlm.pipeline.amounts import Sum
 from wavlm.pipeline.cost import cost
 from wavlm.pipeline.gpus import GPUS
-from wavlm.specs import Recipe
+from wavlm.specs import HiddenFeatures, MultiCodebookSpec, Recipe
 from wavlm.specs.head_shapes import head_flops
 from wavlm.specs.heads import HeadSpec
 from wavlm.specs.recipe import KeepSpec
@@ -69,6 +69,42 @@ def test_stages_are_computed_in_their_own_precision(recipe: Recipe) -> None:
     updates = recipe.iterations[1].train.updates * recipe.iterations[1].train.batch_seconds
     # Three times the forward of 15.3 GFLOP per second, in bf16 at 312 TFLOP/s.
     assert training.gpu_hours(A100) == Sum(pytest.approx(3 * 15.3e9 * updates / (312e12 * 0.35) / 3600, rel=0.02))
+
+
+def with_second(recipe: Recipe, **changes: object) -> Recipe:
+    """The recipe with changes of its second iteration."""
+    first, second = recipe.iterations
+    return recipe.model_copy(update={"iterations": (first, second.model_copy(update=changes))})
+
+
+def test_sixteen_codebooks_take_sixteen_times_the_labels_and_fit_and_a_head_each(recipe: Recipe) -> None:
+    layer = HiddenFeatures(type="hidden", layer=6)
+    books = {
+        streams: MultiCodebookSpec(type="multi_codebook", features=layer, num_clusters=256, num_streams=streams)
+        for streams in (1, 16)
+    }
+    one, many = (cost(with_second(recipe, codebook=books[streams])) for streams in (1, 16))
+    found = [{item.stage: item for item in made.stages if item.iteration == 2} for made in (one, many)]
+    seconds = 3600 * sum(spec.expected_hours for spec in recipe.speech)
+    of_heads = 15 * (769 + 256 + 4) * 256  # weights: a projection of 768, and a row per class and special symbol
+    for name, label_bytes in (("labels", 1.12), ("pretrain", 2)):  # in files, and in the copy for training
+        field = "disk_gigabytes" if name == "labels" else "extra_gigabytes"
+        less, more = (getattr(of[name], field).known for of in found)
+        heads = 0.0 if name == "labels" else 12e-9 * of_heads  # in one more snapshot: fp32 and two moments
+        assert more - less == pytest.approx(15 * seconds * 50 * label_bytes * 1e-9 + heads, rel=0.01)
+    assert many.parameters[1] - one.parameters[1] == of_heads
+    assert found[1]["codebook"].core_hours.known > 5 * found[0]["codebook"].core_hours.known
+
+
+def test_a_third_more_frames_per_second_take_as_much_more_of_labels_and_operations(recipe: Recipe) -> None:
+    """75 per second: the paper's strides at 24 kHz. Attention, whose operations grow with the square, adds the rest."""
+    fast = BASE.model_copy(update={"sample_rate_hz": 24000})
+    assert forward_flops(fast, 10.0) == pytest.approx(1.5 * forward_flops(BASE, 15.0), rel=1e-9)
+    usual, more = (
+        {item.stage: item for item in cost(made).stages if item.iteration == 2}["labels"].disk_gigabytes.known
+        for made in (recipe, with_second(recipe, network=fast))
+    )
+    assert more == pytest.approx(1.5 * usual)
 
 
 def test_a_card_without_the_precision_has_no_hours_and_with_another_precision_it_has(recipe: Recipe) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from wavlm.loader.draws import Counts
 from wavlm.specs import TrainSpec
-from wavlm.specs.frames import FRAME_RATE_HZ
+from wavlm.specs.base import FRAME_RATE_HZ
 
 Integers = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]

@@ -50,7 +50,7 @@ from wavlm.loader.epochs import (
 from wavlm.loader.windows import WindowedEpoch, Windows
 from wavlm.rng import rng_for
 from wavlm.specs import TrainSpec
-from wavlm.specs.frames import FRAME_RATE_HZ
+from wavlm.specs.base import FRAME_RATE_HZ
 from wavlm.storage.columns import ColumnWriter, open_columns
 
 # An epoch of more draws is made once per machine, and mapped by all ranks: of 30 million, sorting takes half a minute

@@ -41,7 +41,7 @@ from wavlm.loader.epochs import (
 )
 from wavlm.rng import rng_for
 from wavlm.specs import TrainSpec
-from wavlm.specs.frames import FRAME_RATE_HZ
+from wavlm.specs.base import FRAME_RATE_HZ
 
 # Both are part of the order of every training that has windows (docs/decisions/0059-segments-and-groups.md).
 SEGMENTS = 64  # of a shard

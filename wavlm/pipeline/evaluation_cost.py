@@ -15,8 +15,8 @@ from wavlm.pipeline.artifacts import Evaluation, ImportedModel, Model, Shards, S
 from wavlm.pipeline.imported import find_network
 from wavlm.pipeline.store import Store
 from wavlm.specs import NetworkSpec
+from wavlm.specs.base import FRAME_RATE_HZ
 from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
-from wavlm.specs.frames import FRAME_RATE_HZ
 from wavlm.specs.head_shapes import head_flops
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
