@@ -60,7 +60,7 @@ def take(path: Path, shards: Path, out: Path, **fields: object) -> LabelsFacts:
 def test_each_utterance_gets_its_own_labels(
     tmp_path: Path, shards: Path, suffix: str, streams: int, rate_hz: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wavlm.labels.external.ROWS", 2)  # several groups, of which few are kept
+    monkeypatch.setattr("wavlm.labels.keyed.ROWS", 2)  # several groups, of which few are kept
     monkeypatch.setattr("wavlm.labels.external.KEPT_GROUPS", 1)
     made = make(shards, streams, rate_hz)
     backwards = dict(reversed(made.items()))

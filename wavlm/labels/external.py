@@ -24,11 +24,12 @@ import pyarrow.parquet as pq
 from wavlm.errors import BadDataError
 from wavlm.labels.centroids import count_fit
 from wavlm.labels.facts import OF_GRIDS, CodebookFacts, codebook_path
-from wavlm.labels.files import SCHEMA, Labels, first_stream
-from wavlm.labels.keyed import ADVICE, ROWS, KeyedLabels, refuse_file, rows_of, sort_by_key, write_keyed
+from wavlm.labels.files import Labels, first_stream
+from wavlm.labels.keyed import ADVICE, KeyedLabels, read_batches, refuse_file, rows_of, sort_by_key, write_keyed
 from wavlm.specs import ExternalLabelsSpec
 from wavlm.specs.frames import PAPER_FRAMES, FrameGrid, labels_per_frame, num_labels
 from wavlm.storage.files import sha256_of, write_json
+from wavlm.storage.parquet import lean_memory
 from wavlm.storage.seals import check_sealed
 
 LABELS_FILE = "labels.parquet"
@@ -51,7 +52,7 @@ def take_labels_of_others(spec: ExternalLabelsSpec, out: Path, grid: FrameGrid |
     except ValueError as error:
         raise refuse_file(f"found {error}", path) from error
     tally = _Tally(path, np.zeros(spec.num_clusters, np.int64))
-    with TemporaryDirectory(prefix=".runs-", suffix=".partial", dir=out) as runs:
+    with lean_memory(), TemporaryDirectory(prefix=".runs-", suffix=".partial", dir=out) as runs:
         ordered = sort_by_key(_read_file(spec, path), spec.num_streams, Path(runs))
         write_keyed(tally.watch(ordered), out / LABELS_FILE)
     if not tally.utterances:
@@ -170,7 +171,6 @@ def _read_npz(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 def _read_parquet(path: Path, num_streams: int) -> Iterator[tuple[str, np.ndarray]]:
     try:
-        batches = pq.ParquetFile(path).iter_batches(ROWS, columns=list(SCHEMA.names))
-        yield from rows_of(batches, num_streams, path)
+        yield from rows_of(read_batches(path), num_streams, path)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise refuse_file(f"this is no Parquet file with columns key and labels: {error}", path) from error
