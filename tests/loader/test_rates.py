@@ -23,6 +23,7 @@ from wavlm.execution.progress import no_progress
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import StopRequest
 from wavlm.export.errors import ImportRefusedError
+from wavlm.export.fairseq import read_fairseq, write_fairseq
 from wavlm.export.hf import write_hf
 from wavlm.export.hf_config import read_hf_network
 from wavlm.features.extract import ExtractionPlan
@@ -201,6 +202,9 @@ def test_an_export_names_its_rate_and_what_is_read_has_the_frames_that_follow(tm
     assert read_hf_network(tmp_path) == NETWORK
     write_json(settings, {**read_json(settings), "sampling_rate": 16000})  # as a MERT at 24 kHz with strides of 320 has
     assert FrameGrid.of(read_hf_network(tmp_path)).rate_hz == 100
+    fast = tiny_network(sample_rate_hz=24000)
+    write_fairseq(WavLM(fast, 4), tmp_path / "fast.pt")
+    assert read_fairseq(tmp_path / "fast.pt", 4).network.sample_rate_hz == 24000
     write_json(settings, {**read_json(settings), "sampling_rate": 11025})
     with pytest.raises(ImportRefusedError, match=r"11025|Input should be"):
         read_hf_network(tmp_path)
