@@ -51,7 +51,7 @@ def curve(folder: Path) -> list[metrics.MetricsRecord]:
     ("way", "alone"),
     [
         *((way, "one") for way in ("ddp", *SPLIT)),
-        *((way, "one-contrast") for way in ("contrast", "contrast-fsdp")),
+        ("contrast-fsdp", "one-contrast"),
         ("streams-fsdp", "one-streams"),
     ],
 )

@@ -50,7 +50,6 @@ def main(out: Path) -> None:
         rank.run("ddp")
         rank.run("fsdp", shard_parameters=True)
         rank.run("fsdp-recomputing", shard_parameters=True, checkpoint_activations=True)
-        rank.run("contrast", make=fakes.contrastive_job)
         rank.run("contrast-fsdp", make=fakes.contrastive_job, shard_parameters=True)
         rank.run("streams-fsdp", make=fakes.streams_job, shard_parameters=True)
         rank.run("ddp-then-fsdp", interrupted=True)
