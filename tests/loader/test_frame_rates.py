@@ -15,18 +15,20 @@ from tests.shards.corpora import Clip, encode_audio, write_corpus
 from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.engine.ranks import Ranks
 from wavlm.errors import UsageError
-from wavlm.evaluation.features.states import to_grid
+from wavlm.evaluation.features.states import Subject, open_subject, to_grid
 from wavlm.execution import metrics
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.progress import no_progress
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import StopRequest
 from wavlm.features.extract import ExtractionPlan
-from wavlm.features.frame_function import frame_function
+from wavlm.features.frame_function import frame_function, mfcc_at_frame_rate
+from wavlm.features.hidden import HiddenLayers
 from wavlm.labels.build import build_labels
 from wavlm.labels.codebook import build_codebook
 from wavlm.labels.files import LabelMismatchError, read_labels
 from wavlm.labels.flat import open_flat_labels
+from wavlm.labels.quality import phones_of_frames
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.loader import loader
 from wavlm.loader.samples import TrainingSamples
@@ -89,7 +91,12 @@ def label_all(
 
 
 @pytest.mark.parametrize(
-    ("net", "window", "hop"), [AT_44_1_KHZ, AT_75_HZ, ODD_HOP], ids=["44.1 kHz", "75 Hz", "an odd hop"]
+    ("net", "window", "hop"),
+    [
+        pytest.param(*AT_44_1_KHZ, id="44.1 kHz"),
+        pytest.param(*AT_75_HZ, id="75 Hz"),
+        pytest.param(*ODD_HOP, id="an odd hop", marks=pytest.mark.full),
+    ],
 )
 def test_shards_labels_features_mixtures_and_updates_have_the_frames_of_the_network(
     net: NetworkSpec, window: int, hop: int, tmp_path: Path
@@ -206,3 +213,21 @@ def test_an_evaluation_takes_the_frame_that_is_nearest_in_time() -> None:
     middles = [waveform[320 * t : 320 * t + 400].mean() for t in inside]
     wanted = (np.arange(3, len(nearest) - 3) * 320 + 200) / 16000
     assert np.abs(np.array(middles) - wanted).max() <= 320 / 24000 / 2 + 1e-3
+
+
+def test_states_phones_and_mfcc_of_a_model_at_75_hz_have_its_frames(tmp_path: Path) -> None:
+    net, window, hop = AT_75_HZ
+    grid = FrameGrid.of(net)
+    torch.manual_seed(0)
+    save_model(WavLM(net, 4), tmp_path)
+    waveform = (0.1 * np.random.default_rng(0).standard_normal(16000)).astype(np.float32)  # of an evaluation: 16 kHz
+    (states,) = open_subject(Subject("x", tmp_path))(waveform, "a")
+    given, nearest = to_grid(waveform, grid)
+    whole = HiddenLayers(tmp_path, (1,), sample_rate_hz=24000)(given)[0]
+    assert len(whole) == (len(given) - window) // hop + 1
+    np.testing.assert_array_equal(states[1], whole[nearest])
+    assert [len(state) for state in states] == [49, 49]
+    assert len(mfcc_at_frame_rate(given, grid)) == len(whole)  # what scores compare a layer with
+    names, numbers = phones_of_frames([(0.0, 0.5, "a"), (0.5, 9.0, "b")], len(whole), grid)
+    assert names == ("a", "b")
+    assert int((numbers == 0).sum()) == 37  # the middle of frame t is at (320 t + 200) / 24000 s
