@@ -243,7 +243,7 @@ def test_a_deviation_from_a_protocol_stands_apart_with_its_reason() -> None:
     assert [line["from"] for line in table] == ["ours", row.version]
     assert table[0] == {"model": "mine", "from": "ours", "sd der": "10.00 %"}  # what nobody published is left out
     assert differences(board_of(ours, result("superb/ks"))) == [
-        "ours, superb-sd: not comparable, for a threshold of ours; not all of the data was used"
+        "ours, superb-sd: not comparable: a threshold of ours; not all of the data was used"
     ]
 
 
