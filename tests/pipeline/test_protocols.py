@@ -88,7 +88,10 @@ def test_a_corpus_in_a_folder_of_ones_own_is_told_by_name_layout_and_hours(tmp_p
             {"split": {"type": "parts", "train": ("train",), "dev": ("dev",), "test": ("dev",)}},
             "another split than superb-ks has",
         ),
-        ({"fit": {"learning_rates": (1e-3,), "updates": 20, "batch": 8, "dev_every": 10}}, "another fit than superb-ks has"),
+        (
+            {"fit": {"learning_rates": (1e-3,), "updates": 20, "batch": 8, "dev_every": 10}},
+            "another fit than superb-ks has",
+        ),
         ({"head": {"type": "pooled_linear", "projection": 8}}, "another head than superb-ks has"),
         ({"shards": {"min_seconds": 0.1, "max_seconds": 2.0}}, "packed in another way"),
         ({"protocol": "superb/er"}, "no evaluation that we ship follows superb/er"),
