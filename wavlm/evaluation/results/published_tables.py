@@ -84,9 +84,7 @@ def footnotes(rows: Iterable[PublishedFigure]) -> list[str]:
 def differences(board: Board) -> list[str]:
     """Why results of ours stand apart from published ones of their protocol, each once."""
     found = ((result, explain_difference(result)) for result in _shown(board) if result.protocol)
-    return list(
-        dict.fromkeys(f"{OURS}, {result.evaluation}: not comparable: {why}" for result, why in found if why)
-    )
+    return list(dict.fromkeys(f"{OURS}, {result.evaluation}: not comparable: {why}" for result, why in found if why))
 
 
 def _trim(board: Board, published: set[tuple[str, str]]) -> Board:
