@@ -23,6 +23,7 @@ from wavlm.pipeline.artifacts import (
     Shards,
 )
 from wavlm.pipeline.cost import cost
+from wavlm.pipeline.evaluation_stages import FEATURES
 from wavlm.pipeline.first_downloads import describe_digests
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.gpus import ASSUMED_UTILISATION, GPUS
@@ -190,6 +191,8 @@ def _captions(estimate: Cost) -> Iterator[str]:
         "Left: disk for what the store does not hold yet. Peak: what is taken while a stage runs, if nothing was "
         f"deleted; {kept.show(1)} GB stay after `wavlm gc --delete`."
     )
+    if any(item.stage == FEATURES for item in estimate.stages):
+        yield "Features of evaluations: all utterances are counted; the option --features-gigabytes bounds what stays."
     if estimate.in_place:
         yield f"Not counted: the files of folders that are read in place ({', '.join(estimate.in_place)})."
     yield (
