@@ -98,7 +98,8 @@ def _trim(board: Board, published: set[tuple[str, str]]) -> Board:
 
 def _by_group(title: str, rows: Sequence[PublishedFigure], board: Board, chosen: Chosen) -> Iterator[Titled]:
     """A table per group of SUPERB's tasks, then one of its overall scores, then one per other benchmark."""
-    found = {_group(it.task) for it in (*rows, *(it for it in _shown(board) if chosen(it)))}
+    tasks = {it.task for it in rows} | {it.task for it in _shown(board) if chosen(it)}
+    found = set(map(_group, tasks))
     first = [*GROUPS, "overall"]
     for group in sorted(found, key=lambda name: (first.index(name) if name in first else len(first), name)):
 
@@ -164,7 +165,7 @@ def _any_comparable(row: PublishedFigure, column: Column, board: Board) -> bool:
 
 def _long_row(row: PublishedFigure, evaluation: str) -> LongRow:
     note = "; ".join(filter(None, (row.footnote, row.source)))
-    named = {
+    named: LongRow = {
         "model": ", ".join(filter(None, (row.model, row.system))),
         "group": _group(row.task),
         "task": row.task,
