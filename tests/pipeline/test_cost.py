@@ -10,14 +10,18 @@ from pydantic import TypeAdapter
 from tests.evaluation.suites import two_tasks
 from tests.tiny_specs import paper_network
 from wavlm.pipeline.amounts import Sum
+from wavlm.pipeline.artifacts import Corpus, Evaluation, Shards
 from wavlm.pipeline.cost import cost
+from wavlm.pipeline.evaluation_cost import FeaturesCost, cost_features
+from wavlm.pipeline.evaluation_stages import share_disk
 from wavlm.pipeline.gpus import GPUS
 from wavlm.specs import HiddenFeatures, MultiCodebookSpec, Recipe
+from wavlm.specs.evaluation import FbankBaseline
 from wavlm.specs.head_shapes import head_flops
 from wavlm.specs.heads import HeadSpec
 from wavlm.specs.recipe import KeepSpec
 from wavlm.specs.shapes import forward_flops, num_parameters
-from wavlm.specs.yaml import read_network, read_recipe, read_suite
+from wavlm.specs.yaml import find_suite, read_network, read_recipe, read_suite
 
 BASE, LARGE = paper_network("base"), paper_network("large")
 RECIPES = Path(__file__).parents[2] / "data_specs" / "recipes"
@@ -143,6 +147,37 @@ def test_features_of_a_corpus_count_once_per_model_whichever_tasks_use_it() -> N
     networks = {iteration.network for iteration in recipe.iterations}  # of the random ones
     expected = sum(forward_flops(network, 10.0) for network in networks) * corpus.expected_hours * 3600 / 1e15
     assert found[0].petaflops.known == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("names", "rows_per_second"),
+    [(("sd-kajongg",), 100), (("ks-kajongg",), 0.1), (("sd-kajongg", "ks-kajongg"), 100)],
+)
+def test_features_take_the_disk_of_their_frames_or_of_their_means(
+    names: tuple[str, ...], rows_per_second: float
+) -> None:
+    specs = [find_suite(Path(name)).evaluations[0] for name in names]
+    data = Shards(specs[0].shards, Corpus(specs[0].corpora[0]))
+    made = [Evaluation(spec, FbankBaseline(type="fbank"), (data,)) for spec in specs]
+    found = cost_features(made, {data: Sum(2.0)}, None)
+    assert found[0].gigabytes.known == pytest.approx(2 * 3600 * rows_per_second * 240 * 2 / 1e9)  # float16
+
+
+def test_features_are_a_cache_and_cores_do_all_where_there_is_no_gpu() -> None:
+    found = cost(read_recipe(RECIPES / "demo.yaml"))
+    features = [item for item in found.stages if item.stage == "evaluation"]
+    assert min(item.disk_gigabytes.known for item in features) > 0
+    assert [item.left_gigabytes for item in features] == [item.disk_gigabytes for item in features]
+    assert found.freed_gigabytes.known > sum(item.disk_gigabytes.known for item in features)
+    networks = sum(item.petaflops.known for item in found.stages if item.stage != "heads")
+    assert found.core_hours_without_gpu.known == pytest.approx(
+        found.core_hours.known + found.heads.core_hours.known + networks * 1e15 / 15e9 / 3600
+    )
+
+
+def test_of_more_features_than_are_kept_the_others_are_there_while_they_are_used() -> None:
+    shares = share_disk({0: FeaturesCost(gigabytes=Sum(30.0)), 1: FeaturesCost(gigabytes=Sum(100.0))})
+    assert shares == {0: (Sum(30.0), Sum(0.0)), 1: (Sum(20.0), Sum(80.0))}
 
 
 def test_heads_have_the_weights_of_published_ones() -> None:

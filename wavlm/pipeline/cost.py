@@ -45,7 +45,8 @@ from wavlm.pipeline.artifacts import (
     Simulation,
     keep_latest,
 )
-from wavlm.pipeline.evaluation_cost import NO_HEADS, beam_searched, cost_features, cost_heads
+from wavlm.pipeline.evaluation_cost import NO_HEADS, beam_searched, cost_heads
+from wavlm.pipeline.evaluation_stages import stages_of_features, stages_of_heads
 from wavlm.pipeline.finetune_cost import flops_of, has_network, network_of_system, seconds_of
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan, scores_of
@@ -103,12 +104,10 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         seconds = add(hours[item] for item in model.shards) * 3600
         trained = model.train.updates * model.train.batch_seconds
         epochs.append(trained / seconds.known if seconds.known and not seconds.unknown else None)
-    stages += [
-        StageCost(iteration, "evaluation", found.core_hours, petaflops=found.petaflops)
-        for iteration, found in sorted(cost_features(_evaluations(artifacts), hours | simulated, store).items())
-    ]
-    heads = cost_heads(_evaluations(artifacts), store)
-    stages += [StageCost(it, "heads", Sum(), petaflops=found.petaflops) for it, found in sorted(heads.items())]
+    evaluations = [item for item in artifacts if isinstance(item, Evaluation)]
+    features = stages_of_features(evaluations, hours | simulated, store, left)
+    heads = cost_heads(evaluations, store)
+    stages += [*features, *stages_of_heads(heads)]
     stages += [_simulation(item, found, left) for item, found in simulated.items()]
     stages += [_finetune(item, store, left) for item in artifacts if isinstance(item, Finetune)]
     return Cost(
@@ -119,16 +118,12 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         parameters=tuple(_parameters(model) for model in models(artifacts)),
         epochs=tuple(epochs),
         stages=tuple(stages),
-        freed_gigabytes=_freed(recipe, shards, models(artifacts)),
+        freed_gigabytes=_freed(recipe, shards, models(artifacts)) + add(it.disk_gigabytes for it in features),
         in_place=tuple(item.corpus.name for item in shards if item.corpus.spec.folder),
         unknown_sizes=tuple(item.corpus.name for item in shards if download_bytes(item.corpus.spec).unknown),
         heads=sum(heads.values(), NO_HEADS),
         beam_searched=beam_searched(artifacts),
     )
-
-
-def _evaluations(artifacts: Iterable[Artifact]) -> list[Evaluation]:
-    return [item for item in artifacts if isinstance(item, Evaluation)]
 
 
 def _corpora(shards: list[Shards], left: frozenset[Artifact]) -> StageCost:
