@@ -68,7 +68,8 @@ def seed_table(rows: Sequence[LearnRow], runs: Sequence[SeedRun]) -> list[str]:
     """The lines of a table: mean and standard deviation over the seeds of each system that has several."""
     lines = []
     for row in rows:
-        values = [row.trained.value, *(it.value for it in runs if (it.system, it.of) == (row.system, row.key))]
+        others = sorted((it.seed, it.value) for it in runs if (it.system, it.of) == (row.system, row.key))
+        values = [row.trained.value, *(value for _, value in others)]
         if len(values) > 1:
             scale, digits = (100, 1) if row.unit == "%" else (1, 2)
             each = ", ".join(f"{scale * value:.{digits}f}" for value in values)

@@ -72,10 +72,10 @@ def test_a_gain_is_drawn_in_pairs_so_that_hard_recordings_count_for_neither() ->
 
 
 def test_the_gain_of_verification_is_the_difference_of_two_error_rates_of_the_same_trials() -> None:
-    """Three recordings of each of four voices, with all trials of two recordings."""
-    examples = [Example(f"r{number}", f"v{number // 3}", "", 0, Take(0, number), None) for number in range(12)]
-    left, right = np.triu_indices(12, 1)
-    pairs = Pairs(left, right, left // 3 == right // 3)
+    """Four recordings of each of eight voices, with all trials of two recordings."""
+    examples = [Example(f"r{number}", f"v{number // 4}", "", 0, Take(0, number), None) for number in range(32)]
+    left, right = np.triu_indices(32, 1)
+    pairs = Pairs(left, right, left // 4 == right // 4)
     rng = np.random.default_rng(3)
     good, bad = (pairs.is_target + spread * rng.normal(size=len(left)) for spread in (0.3, 3.0))
     scored = [ScoredTrials("", "", "", pairs, scores) for scores in (good, bad)]

@@ -40,9 +40,9 @@ STOPS: dict[Method, Sequence[float]] = {
 # The authors' values depend on the PLDA, on how long speakers speak, and on the data: Fa 0.2 to 0.4, Fb 6 to 64, loop
 # 0.4 to 0.99 (BUTSpeechFIT/VBx, run scripts). A PLDA of few voices has few dimensions, and wants a smaller Fb.
 VBX_TRIED: tuple[tuple[str, Sequence[float]], ...] = (
-    ("regularisation", (17.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 64.0)),
+    ("regularisation", (17.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 64.0)),
     ("loop", (0.4, 0.65, 0.85, 0.95)),
-    ("evidence", (0.4, 0.1, 0.2, 0.8)),
+    ("evidence", (0.4, 0.2, 0.8, 0.1)),
 )
 
 
