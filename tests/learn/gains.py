@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +21,21 @@ from tests.learn.rows import Bounded
 from wavlm.errors import BadDataError
 from wavlm.evaluation.examples import Example, speaker_of
 from wavlm.evaluation.metrics.checks import Floats
+from wavlm.evaluation.metrics.diarization import diarization_errors
 from wavlm.evaluation.metrics.intervals import CONFIDENCE, interval_of_trials
 from wavlm.evaluation.metrics.verification import rank_trials
-from wavlm.evaluation.paired import find_gain
+from wavlm.evaluation.paired import Speaker, find_gain
 from wavlm.evaluation.paired_sums import COUNTS, count_sums, quotient
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.tasks.back_end import embeddings_of
 from wavlm.evaluation.tasks.back_end_files import read_back_end
 from wavlm.evaluation.tasks.task import Scorer
 from wavlm.evaluation.tasks.trial_figures import ScoredTrials, sides_of
+from wavlm.evaluation.tasks.turns import scored_of, turns_of
 from wavlm.evaluation.tasks.verification import CalibratedVerifier, Verifier
 from wavlm.finetune.data import TrainingData
 from wavlm.finetune.facts import PREDICTIONS_FILE, SCORING_FILE
+from wavlm.specs.pairs import SpeakerDiarization
 
 CLOSE = 1e-6
 
@@ -65,7 +68,7 @@ def gain_over(ours: Answers, theirs: Answers, data: TrainingData) -> Bounded:
     return gain_of_trials(data.split.test, *found)
 
 
-def gain_of_sums(ours: Floats, theirs: Floats, speakers: Sequence[str], *, is_lower_better: bool) -> Bounded:
+def gain_of_sums(ours: Floats, theirs: Floats, speakers: Sequence[Speaker], *, is_lower_better: bool) -> Bounded:
     """That of quotients of sums over recordings, (U, 2) of both."""
     found = find_gain("", ours, theirs, speakers, quotient, is_lower_better=is_lower_better, confidence=CONFIDENCE)
     return Bounded(value=found.gain, low=found.low, high=found.high)
@@ -83,22 +86,27 @@ def gain_of_trials(examples: Sequence[Example], ours: ScoredTrials, theirs: Scor
 
 
 def _gain_of_sums(ours: Answers, theirs: Answers, data: TrainingData) -> Bounded:
-    test, task = data.split.test, data.spec.task
-    sums = []
-    for answers in (ours, theirs):
-        pairs = [(item.target, found) for item, found in zip(test, answers.predictions, strict=True)]
-        numbers, figure = count_sums(ours.reported.name, pairs, task)
-        _require(float(figure(numbers.sum(axis=0, keepdims=True))[0]), answers.reported)
-        sums.append(numbers)
-    found = find_gain(
-        ours.reported.name,
-        *sums,
-        [speaker_of(item) for item in test],
-        figure,
-        is_lower_better=ours.reported.is_lower_better,
-        confidence=CONFIDENCE,
-    )
-    return Bounded(value=found.gain, low=found.low, high=found.high)
+    sums = [_sums_of(it, data) for it in (ours, theirs)]
+    for numbers, answers in zip(sums, (ours, theirs), strict=True):
+        _require(float(quotient(numbers.sum(axis=0, keepdims=True))[0]), answers.reported)
+    speakers = [speaker_of(item) for item in data.split.test]
+    return gain_of_sums(*sums, speakers, is_lower_better=ours.reported.is_lower_better)
+
+
+def _sums_of(answers: Answers, data: TrainingData) -> Floats:
+    """Numbers of each recording that add up, (U, 2). Turns are scored up to the end of the recording."""
+    task, answered = data.spec.task, list(zip(data.split.test, answers.predictions, strict=True))
+    if isinstance(task, SpeakerDiarization):
+        collar = task.collar_seconds
+        return np.stack(
+            [
+                diarization_errors(
+                    turns_of(item), turns_of(replace(item, target=found)), scored_of(item), collar_each_side_s=collar
+                ).sums
+                for item, found in answered
+            ]
+        )
+    return count_sums(answers.reported.name, [(item.target, found) for item, found in answered], task)[0]
 
 
 def _trials_of(answers: Answers, test: Sequence[Example]) -> ScoredTrials:
