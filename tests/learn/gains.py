@@ -86,11 +86,11 @@ def gain_of_trials(examples: Sequence[Example], ours: ScoredTrials, theirs: Scor
 
 
 def _gain_of_sums(ours: Answers, theirs: Answers, data: TrainingData) -> Bounded:
-    sums = [_sums_of(it, data) for it in (ours, theirs)]
-    for numbers, answers in zip(sums, (ours, theirs), strict=True):
-        _require(float(quotient(numbers.sum(axis=0, keepdims=True))[0]), answers.reported)
+    first, second = _sums_of(ours, data), _sums_of(theirs, data)
+    for sums, answers in ((first, ours), (second, theirs)):
+        _require(float(quotient(sums.sum(axis=0, keepdims=True))[0]), answers.reported)
     speakers = [speaker_of(item) for item in data.split.test]
-    return gain_of_sums(*sums, speakers, is_lower_better=ours.reported.is_lower_better)
+    return gain_of_sums(first, second, speakers, is_lower_better=ours.reported.is_lower_better)
 
 
 def _sums_of(answers: Answers, data: TrainingData) -> Floats:
