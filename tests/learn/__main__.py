@@ -51,9 +51,7 @@ def main() -> int:
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         ended = [keep(options.work, found) for found in pool.map(partial(try_to, measure, campaign), learners)]
     ended += [keep(options.work, try_to(measure_clustering, campaign, name)) for name in clusterings]
-    for seed in range(1, options.seeds):
-        for name in learners:
-            add_run(options.work, measure_seed(campaign, name, seed))
+    ended += [train_seed(campaign, name, seed) for seed in range(1, options.seeds) for name in learners]
     write_text(PAGE, page(read_rows(options.work), (*LEARNERS, *CLUSTERINGS), read_runs(options.work)))
     return 0 if all(ended) else 1
 
@@ -77,6 +75,17 @@ def keep(work: Path, found: LearnRow | str) -> bool:
     add_row(work, found)
     verdict = "yes" if found.beats_both else "NO"
     print(f"{found.system:28} {found.figure} {found.trained.value:.3g}  beats both: {verdict}", flush=True)
+    return True
+
+
+def train_seed(campaign: Campaign, name: str, seed: int) -> bool:
+    """Train a system with another seed, and write it down; whether it ended."""
+    run = try_to(partial(measure_seed, seed=seed), campaign, name)
+    if isinstance(run, str):
+        print(run, flush=True)
+        return False
+    add_run(campaign.work, run)
+    print(f"{run.system:28} seed {run.seed}: {run.value:.3g}", flush=True)
     return True
 
 

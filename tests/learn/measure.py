@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tests.learn.baselines import answer_trivially
 from tests.learn.gains import Answers, answers_of, gain_over
@@ -19,6 +19,8 @@ from wavlm.evaluation.tasks.turns import turns_of
 from wavlm.execution.finetune_job import FinetuneJob, LabelledFolders
 from wavlm.finetune.data import TrainingData
 from wavlm.specs.finetune import FinetuneSpec
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ def measure(campaign: Campaign, system: str) -> LearnRow:
     )
 
 
-def try_to(get: Callable[[Campaign, str], LearnRow], campaign: Campaign, name: str) -> LearnRow | str:
-    """The row of a system; what went wrong, as text, so that the others are measured all the same."""
+def try_to(get: Callable[[Campaign, str], Found], campaign: Campaign, name: str) -> Found | str:
+    """What is measured of a system; what went wrong, as text, so that the others are measured all the same."""
     try:
         return get(campaign, name)
     except CodedError as error:

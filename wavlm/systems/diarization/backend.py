@@ -37,8 +37,8 @@ STOPS: dict[Method, Sequence[float]] = {
     "plda": tuple(float(stop) for stop in range(-20, 21, 2)),
     "vbx": tuple(np.round(np.arange(0.0, 0.85, 0.1), 2).tolist()),
 }
-# The authors' values depend on the PLDA, on how long speakers speak, and on the data: Fa 0.2 to 0.4, Fb 6 to 64, loop
-# 0.4 to 0.99 (BUTSpeechFIT/VBx, run scripts). A PLDA of few voices has few dimensions, and wants a smaller Fb.
+# The authors have Fa 0.2 or 0.4, Fb 6, 17 or 64, loop 0.35, 0.4 or 0.65 for DIHARD 2, CALLHOME and AMI, with 128
+# dimensions (BUTSpeechFIT/VBx, *_run.sh). A PLDA of few voices has few dimensions, and wants a smaller Fb.
 VBX_TRIED: tuple[tuple[str, Sequence[float]], ...] = (
     ("regularisation", (17.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 64.0)),
     ("loop", (0.4, 0.65, 0.85, 0.95)),
