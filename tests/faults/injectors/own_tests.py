@@ -37,12 +37,13 @@ def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:
     done = run_forked(partial(_pytest, name, report), scene.folder / "log", limit_seconds=LIMIT_SECONDS)
     promise(done.code == 0, f"{name}: {done.said[-600:]}")
     cases = ET.parse(report).getroot().iter("testcase")  # noqa: S314 - pytest has just written it
-    faults = [_faults_of(case) for case in cases if case.find("skipped") is None]
+    faults = [faults_of(case) for case in cases if case.find("skipped") is None]
     promise(faults, f"{name}: no case ran")
     return sum(faults), f"{name}: {len(faults)} cases"
 
 
-def _faults_of(case: ET.Element) -> int:
+def faults_of(case: ET.Element) -> int:
+    """How many faults a case of pytest's report has injected."""
     found = case.find("properties/property[@name='faults']")
     return 1 if found is None else int(found.attrib["value"])
 
