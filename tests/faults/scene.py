@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flows.make import _TASKS
 from tasks.jobs import job_of
-from tasks.orchestration.trainer import CACHE
+from tasks.orchestration.trainer import _remove_leftovers
 from tests.faults.events import Control, Fault, Whose
 from tests.faults.trial import Ended, promise, run_forked, run_teaching
 from tests.folders import read_resolved, write_project
@@ -197,7 +197,7 @@ def _train(artifact: Artifact, store: Store, _workers: int) -> None:
         job = job_of(artifact, store, RUNTIME, out)
         with StopRequest() as stop, begin_attempt(job.out, job.runtime, stop, str(artifact)) as ranks:
             train(job, data_of(job, ranks), ranks, stop)
-        shutil.rmtree(out / CACHE, ignore_errors=True)  # as the caller of a trainer does
+        _remove_leftovers(out)  # as the caller of a trainer does
         return read_training(out)
 
     store.make(artifact, build)
