@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from wavlm.errors import CannotWriteError
+from wavlm.errors import BadDataError, CannotWriteError
 from wavlm.storage.sharing import mode_in
 
 CHUNK_BYTES = 1 << 20
@@ -87,9 +87,12 @@ def hash_pieces(path: Path) -> Iterator[str]:
     yield digest.hexdigest()
 
 
-def note_whole(path: Path) -> None:
-    """Note the sha256 of a file beside it, in a file that is removed before a folder is sealed."""
-    write_text(_note_of(path), sha256_of(path))
+def note_whole(path: Path, content: Path | None = None) -> None:
+    """Note the sha256 of a file beside it, in a file that is removed before a folder is sealed.
+
+    content: where its bytes are until it is there: whoever finds the file then finds the note.
+    """
+    write_text(_note_of(path), sha256_of(content or path))
 
 
 def is_whole(path: Path) -> bool:
@@ -98,6 +101,12 @@ def is_whole(path: Path) -> bool:
         return _note_of(path).read_text() == sha256_of(path)
     except (OSError, ValueError):
         return False
+
+
+def require_whole(path: Path, remedy: str) -> None:
+    """Raise BadDataError (CHECKSUM) unless a file is the one that was noted. Reads all of it."""
+    if not is_whole(path):
+        raise BadDataError("CHECKSUM", f"this is not the file that was written; at {path}; {remedy}")
 
 
 def remove_noted(path: Path) -> None:
