@@ -110,6 +110,15 @@ def test_what_fails_on_the_way_out_does_not_hide_that_there_was_no_memory() -> N
     assert to_coded(error) is None
 
 
+def test_errors_that_lead_to_each_other_have_an_end() -> None:
+    """`raise first from second`, where the second came up while the first was handled."""
+    first, second = OSError(errno.EIO, "input/output error"), KeyError("while leaving a block")
+    first.__cause__, second.__context__ = second, first
+    coded = to_coded(first)
+    assert coded is not None
+    assert coded.code == "DISK_ERROR"
+
+
 @pytest.mark.parametrize("error", [EOFError(), ValueError("x"), KeyError("x"), RuntimeError("x"), TypeError("x")])
 def test_what_may_be_a_bug_stays_one(error: Exception) -> None:
     assert to_coded(error) is None

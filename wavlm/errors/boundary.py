@@ -193,8 +193,13 @@ def _says_exhausted(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it was raised from or while that was handled, and so on, as a stack trace shows them."""
-    while error is not None:
+    """An error, what it was raised from or while that was handled, and so on, as a stack trace shows them.
+
+    Each once: an error that is raised from one that was raised while it was handled closes a ring.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from wavlm.errors import BadDataError, CannotWriteError
 from wavlm.storage.sharing import mode_in
@@ -35,7 +35,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     except OSError as error:
-        raise _to_cannot_write(error, path) from error
+        _refuse(error, path)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -45,7 +45,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         sync(path.parent)
     except OSError as error:
-        raise _to_cannot_write(error, path) from error
+        _refuse(error, path)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
@@ -153,12 +153,20 @@ def explain_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _to_cannot_write(error, path) from error
+        _refuse(error, path)
 
 
 def nearest_existing(path: Path) -> Path:
     """The absolute path, or the nearest place above it at which there is something."""
     return next(item for item in (path, *path.parents) if item.exists() or item.is_symlink())
+
+
+def _refuse(error: OSError, path: Path) -> NoReturn:
+    """Raise CannotWriteError if that is what it means, else the error itself, which is not its own cause."""
+    coded = _to_cannot_write(error, path)
+    if coded is error:
+        raise error
+    raise coded from error
 
 
 def _to_cannot_write(error: OSError, path: Path) -> OSError:
