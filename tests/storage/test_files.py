@@ -82,6 +82,20 @@ def test_an_error_of_the_disk_is_raised_as_it_is_and_gets_its_code_once(tmp_path
     assert not path.exists()
 
 
+def test_a_noted_file_that_was_changed_or_lost_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"12345678")
+    files.note_whole(path)
+    files.require_whole(path, "fit it again")
+    path.write_bytes(b"12345679")
+    with pytest.raises(BadDataError, match=r"CHECKSUM: .*weights; fit it again"):
+        files.require_whole(path, "fit it again")
+    files.remove_noted(path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(BadDataError, match="CHECKSUM"):
+        files.require_whole(path, "fit it again")
+
+
 def test_json_has_sorted_names_and_no_nan(tmp_path: Path) -> None:
     write_json(tmp_path / "a", {"b": 1, "a": [2]})
     assert (tmp_path / "a").read_text() == '{\n  "a": [\n    2\n  ],\n  "b": 1\n}\n'
