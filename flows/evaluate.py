@@ -18,7 +18,7 @@ from wavlm.errors import UsageError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
 from wavlm.pipeline.check import NotReadyError
-from wavlm.pipeline.plan import select
+from wavlm.pipeline.selection import select
 from wavlm.pipeline.stages import EVALUATE, with_labelled_corpora
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe, SuiteSpec

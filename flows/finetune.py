@@ -12,7 +12,7 @@ from flows.work import work
 from tasks.orchestration.names import name_flow_run
 from tasks.requests import request_system
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.plan import select_needed
+from wavlm.pipeline.selection import select_needed
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 

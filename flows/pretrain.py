@@ -11,7 +11,8 @@ from flows.work import MakeOne, work
 from tasks.orchestration.names import name_flow_run
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact
-from wavlm.pipeline.plan import first_iteration, plan, select_needed
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.selection import first_iteration, select_needed
 from wavlm.pipeline.stages import StageName
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe

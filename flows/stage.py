@@ -12,7 +12,7 @@ from flows.make import make, make_again
 from flows.work import work
 from tasks.orchestration.names import name_flow_run
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.plan import select
+from wavlm.pipeline.selection import select
 from wavlm.pipeline.stages import StageName
 from wavlm.specs import Recipe
 

@@ -54,7 +54,8 @@ def parts(  # noqa: PLR0913 - one option each
     from flows.make import make_share, read_for_shares
     from flows.ready import check_ready
     from wavlm.pipeline.aside import set_aside
-    from wavlm.pipeline.plan import plan, select
+    from wavlm.pipeline.plan import plan
+    from wavlm.pipeline.selection import select
     from wavlm.pipeline.store import Store
 
     share = choose_share(rank, of, os.environ)

@@ -201,6 +201,8 @@ def _captions(estimate: Cost) -> Iterator[str]:
             f"early stopping makes fewer. Without a GPU {estimate.heads.core_hours.show(1)} core h. LSTMs do not reach "
             "the assumed rate of a GPU."
         )
+    if estimate.beam_searched:
+        yield f"Not counted: the beam search over the test part of {', '.join(estimate.beam_searched)}, on one core."
     wanted = {item.precision for item in estimate.stages if item.petaflops.known}
     for gpu in GPUS:
         if lacking := sorted(wanted - set(gpu.tflops)):

@@ -64,7 +64,8 @@ def _of_recipe(recipe: Path, store: Store, iteration: int | None, out: Path) -> 
     from tasks.report import make_reports
     from wavlm.pipeline.artifacts import Model
     from wavlm.pipeline.known import require_known
-    from wavlm.pipeline.plan import plan, select
+    from wavlm.pipeline.plan import plan
+    from wavlm.pipeline.selection import select
     from wavlm.specs.yaml import read_recipe
 
     resolved = require_known(read_recipe(recipe), store)

@@ -80,9 +80,10 @@ def run_recipe(
     from wavlm.pipeline.aside import Aside, set_aside
     from wavlm.pipeline.mirror.sharing import has_given
     from wavlm.pipeline.one_look import one_look
-    from wavlm.pipeline.plan import plan, select_needed
+    from wavlm.pipeline.plan import plan
     from wavlm.pipeline.published import find_unpublished
     from wavlm.pipeline.resolve import resolve
+    from wavlm.pipeline.selection import select_needed
     from wavlm.specs.yaml import read_recipe
 
     def choose() -> Aside:
@@ -144,8 +145,9 @@ def stage(  # noqa: PLR0913 - one option each
     from wavlm.pipeline.aside import Aside, set_aside
     from wavlm.pipeline.mirror.sharing import has_given
     from wavlm.pipeline.one_look import one_look
-    from wavlm.pipeline.plan import plan, select
+    from wavlm.pipeline.plan import plan
     from wavlm.pipeline.resolve import resolve
+    from wavlm.pipeline.selection import select
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import read_recipe
 
@@ -160,9 +162,8 @@ def stage(  # noqa: PLR0913 - one option each
         with suppress(CodedError):  # the check says so, with all other problems
             recipe_spec = resolve(recipe_spec, artifact_store)
         artifacts = (aside := choose(recipe_spec)).kept
-        is_done = artifact_store.has_all(artifacts) and has_given(artifacts, runtime)
-        is_wanted = redo or not is_done or take_back_lost(artifacts, artifact_store)
-        if is_wanted:
+        is_complete = not redo and artifact_store.has_all(artifacts) and has_given(artifacts, runtime)
+        if is_wanted := not is_complete or take_back_lost(artifacts, artifact_store):
             from flows.ready import check_ready
 
             check_ready(str(recipe), artifact_store, runtime, lambda _: artifacts, redo=redo)

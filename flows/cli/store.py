@@ -53,7 +53,7 @@ def check(
     from wavlm.errors import CodedError
     from wavlm.pipeline.check import NotReadyError
     from wavlm.pipeline.mirror.sharing import find_lacking, require_mirror
-    from wavlm.pipeline.plan import select_needed
+    from wavlm.pipeline.selection import select_needed
 
     def choose(artifacts: Sequence[Artifact]) -> Sequence[Artifact]:
         return find_lacking(select_needed(artifacts, until), runtime)

@@ -32,8 +32,9 @@ from wavlm.pipeline.garbage.notes import remember
 from wavlm.pipeline.grow import compact, grow, read_growing
 from wavlm.pipeline.growth import describe_generation, describe_reuse
 from wavlm.pipeline.lost_lists import find_lost
-from wavlm.pipeline.plan import plan, select
+from wavlm.pipeline.plan import plan
 from wavlm.pipeline.resolve import contents_cache, resolve
+from wavlm.pipeline.selection import select
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.verify import verify
 from wavlm.shards.facts import ShardsFacts

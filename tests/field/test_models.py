@@ -29,8 +29,9 @@ from wavlm.nn import WavLM
 from wavlm.pipeline.artifacts import Codebook, Corpus, ImportedModel, Model
 from wavlm.pipeline.check.wanted import Finding
 from wavlm.pipeline.known import require_known
-from wavlm.pipeline.plan import plan, select, select_needed
+from wavlm.pipeline.plan import plan
 from wavlm.pipeline.resolve import read_folders, resolve
+from wavlm.pipeline.selection import select, select_needed
 from wavlm.pipeline.store import Store
 from wavlm.specs import NetworkSpec, Recipe
 from wavlm.specs.tree import RecipeError

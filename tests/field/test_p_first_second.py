@@ -26,7 +26,8 @@ from wavlm.pipeline.artifacts import Model
 from wavlm.pipeline.check import NotReadyError, find, machine
 from wavlm.pipeline.check.wanted import Remark
 from wavlm.pipeline.digests import cached_sha256
-from wavlm.pipeline.plan import plan, select_needed
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.selection import select_needed
 from wavlm.pipeline.store import Store
 from wavlm.specs.yaml import read_recipe
 

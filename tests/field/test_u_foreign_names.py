@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import console, registry_tables
+from flows.cli import registry_tables
 from tasks.register import sync
 from tasks.registry.connection import connect
 from tasks.registry.lookup import list_models, list_versions, promote, pull_model, show_model

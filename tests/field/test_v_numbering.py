@@ -14,7 +14,8 @@ import pytest
 from tests.tiny_specs import tiny_network, tiny_training
 from wavlm.errors import UsageError
 from wavlm.pipeline.artifacts import Artifact, Model
-from wavlm.pipeline.plan import models, plan, select, select_needed
+from wavlm.pipeline.plan import models, plan
+from wavlm.pipeline.selection import select, select_needed
 from wavlm.pipeline.store import Store
 from wavlm.specs import (
     AptSource,

@@ -58,7 +58,8 @@ def test_plan_names_the_field_that_differs(tiny_recipe: Path, tmp_path: Path, wa
     from tasks.shards import shards
     from tests.folders import read_resolved
     from wavlm.execution.runtime import Runtime
-    from wavlm.pipeline.plan import plan, select
+    from wavlm.pipeline.plan import plan
+    from wavlm.pipeline.selection import select
     from wavlm.pipeline.store import Store
 
     store = Store(tmp_path / "store")

@@ -15,7 +15,8 @@ from tests.servers.conftest import prefect_server  # noqa: F401 - a fixture
 from tests.servers.servers import ROOT, TERMINAL, PrefectServer, worker
 from tests.waiting import LIMIT_SECONDS, wait_until
 from wavlm.execution.runtime import Runtime
-from wavlm.pipeline.plan import plan, select
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.selection import select
 from wavlm.pipeline.store import Store
 
 pytestmark = pytest.mark.slow

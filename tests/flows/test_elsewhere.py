@@ -22,7 +22,8 @@ from wavlm.errors import ServiceMissingError
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Artifact, build_order
 from wavlm.pipeline.mirror.sharing import bring_needed, give
-from wavlm.pipeline.plan import first_iteration, plan, select
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.selection import first_iteration, select
 from wavlm.pipeline.store import Store
 
 __all__ = ["folder_address"]

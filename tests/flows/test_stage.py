@@ -9,7 +9,8 @@ from flows.stage import stage
 from tests.folders import read_resolved
 from tests.tasks.conftest import build
 from wavlm.errors import BadDataError
-from wavlm.pipeline.plan import plan, select
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.selection import select
 from wavlm.pipeline.store import Store
 
 

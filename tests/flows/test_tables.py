@@ -17,7 +17,8 @@ from tests.tasks.conftest import build, recipe_of
 from wavlm.pipeline.artifacts import Model, Registration
 from wavlm.pipeline.cost import cost
 from wavlm.pipeline.gpus import GPUS
-from wavlm.pipeline.plan import plan, select_needed
+from wavlm.pipeline.plan import plan
+from wavlm.pipeline.selection import select_needed
 from wavlm.pipeline.store import Store
 from wavlm.specs import FolderSource, Recipe
 from wavlm.storage.locks import hold_lock

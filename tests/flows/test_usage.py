@@ -105,7 +105,8 @@ def test_an_empty_store_is_no_store() -> None:
 
 def test_a_mistyped_corpus_names_the_nearest(tiny_recipe: Path) -> None:
     from wavlm.errors import UsageError
-    from wavlm.pipeline.plan import plan, select
+    from wavlm.pipeline.plan import plan
+    from wavlm.pipeline.selection import select
     from wavlm.specs.yaml import read_recipe
 
     with pytest.raises(UsageError, match="no shards of the corpus tiny-speach, there is: shards/tiny") as caught:

@@ -13,8 +13,9 @@ from wavlm.errors import UsageError
 from wavlm.execution.metrics import METRICS_FILE
 from wavlm.finetune.facts import FILES, FINETUNE_FILE
 from wavlm.pipeline.artifacts import Artifact, Finetune
-from wavlm.pipeline.plan import models, plan, select
+from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.sealing import clear_leftovers, list_files
+from wavlm.pipeline.selection import select
 from wavlm.specs import (
     AptSource,
     CodebookSpec,

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from tests.tasks.conftest import build, recipe_of, spec_of
+from wavlm.pipeline.artifacts import build_order
 from wavlm.pipeline.cards import card_of
-from wavlm.pipeline.plan import build_order, models, plan
+from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
 
 

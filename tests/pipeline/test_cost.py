@@ -17,10 +17,11 @@ from wavlm.specs.head_shapes import head_flops
 from wavlm.specs.heads import HeadSpec
 from wavlm.specs.recipe import KeepSpec
 from wavlm.specs.shapes import forward_flops, num_parameters
-from wavlm.specs.yaml import read_network, read_recipe
+from wavlm.specs.yaml import read_network, read_recipe, read_suite
 
 BASE, LARGE = paper_network("base"), paper_network("large")
 RECIPES = Path(__file__).parents[2] / "data_specs" / "recipes"
+SUITES = RECIPES.parent / "suites"
 V100, A100, _ = GPUS
 
 
@@ -167,3 +168,13 @@ def test_a_corpus_that_is_read_from_its_tars_takes_no_room_beside_them(
     found = cost(alone)
     assert found.stages[0].disk_gigabytes.known == pytest.approx(unpacked)
     assert found.freed_gigabytes.known == pytest.approx(freed)
+
+
+def test_a_beam_search_is_named_as_not_counted() -> None:
+    """How long it takes depends on how sure the model is, which nobody knows before."""
+    recipe = read_recipe(RECIPES / "demo.yaml")
+    suites = {
+        name: recipe.model_copy(update={"evaluate": read_suite(SUITES / f"{name}.yaml")}) for name in ("superb", "demo")
+    }
+    assert cost(suites["superb"]).beam_searched == ("superb-asr",)
+    assert cost(suites["demo"]).beam_searched == ()

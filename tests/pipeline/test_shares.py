@@ -8,7 +8,8 @@ import pytest
 
 from tests.tasks.conftest import SHARDS, build, recipe_of, spec_of
 from wavlm.pipeline.artifacts import Codebook, Model
-from wavlm.pipeline.plan import models, plan, select
+from wavlm.pipeline.plan import models, plan
+from wavlm.pipeline.selection import select
 from wavlm.pipeline.shares import describe_shares, sample_shares
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe

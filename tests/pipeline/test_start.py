@@ -11,9 +11,9 @@ from tests.nn.test_start import CLUSTERS, save
 from tests.tasks.conftest import build, recipe_of
 from tests.tiny_specs import tiny_network
 from wavlm.export.card import model_card
-from wavlm.pipeline.artifacts import Model
+from wavlm.pipeline.artifacts import Model, build_order
 from wavlm.pipeline.cards import card_of
-from wavlm.pipeline.plan import build_order, models, plan
+from wavlm.pipeline.plan import models, plan
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.summary import summarise
 from wavlm.specs import Recipe, StartSpec

@@ -24,7 +24,8 @@ from wavlm.errors import BadDataError, ServiceMissingError, UsageError
 from wavlm.evaluation.facts import ScoresFacts
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.artifacts import Registration
-from wavlm.pipeline.plan import models, plan, scores_of, select_needed
+from wavlm.pipeline.plan import models, plan, scores_of
+from wavlm.pipeline.selection import select_needed
 from wavlm.pipeline.summary import summarise
 from wavlm.specs import GateSpec, HttpsSource, ScoresSpec
 from wavlm.storage.files import read_json

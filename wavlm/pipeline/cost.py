@@ -43,7 +43,7 @@ from wavlm.pipeline.artifacts import (
     Simulation,
     keep_latest,
 )
-from wavlm.pipeline.evaluation_cost import NO_HEADS, cost_features, cost_heads
+from wavlm.pipeline.evaluation_cost import NO_HEADS, beam_searched, cost_features, cost_heads
 from wavlm.pipeline.finetune_cost import flops_of, has_network, network_of_system, seconds_of
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan, scores_of
@@ -123,6 +123,7 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         in_place=tuple(item.corpus.name for item in shards if item.corpus.spec.folder),
         unknown_sizes=tuple(item.corpus.name for item in shards if download_bytes(item.corpus.spec).unknown),
         heads=sum(heads.values(), NO_HEADS),
+        beam_searched=beam_searched(artifacts),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from wavlm.execution.rates import CORE_FLOPS_OF_HEADS, DECODE_RATE, MFCC_RATE
 from wavlm.pipeline.amounts import NOTHING, UNKNOWN, Sum
-from wavlm.pipeline.artifacts import Evaluation, ImportedModel, Model, Shards, Simulation
+from wavlm.pipeline.artifacts import Artifact, Evaluation, Finetune, ImportedModel, Model, Shards, Simulation
 from wavlm.pipeline.imported import find_network
 from wavlm.pipeline.store import Store
 from wavlm.specs import NetworkSpec
@@ -19,6 +19,7 @@ from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
 from wavlm.specs.head_shapes import head_flops
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.shapes import BACKWARD_FACTOR, FRAME_RATE_HZ, forward_flops
+from wavlm.specs.tasks import WritesTexts
 
 LENGTH_SECONDS = 10.0  # of a typical utterance
 WIDEST_BASELINE = 240  # channels of fbank with its differences
@@ -81,6 +82,13 @@ def cost_heads(evaluations: Iterable[Evaluation], store: Store | None) -> dict[i
             iteration = evaluation.subject.iteration if isinstance(evaluation.subject, Model) else 0
             found[iteration] = found.get(iteration, NO_HEADS) + _cost_head(evaluation, store)
     return found
+
+
+def beam_searched(artifacts: Iterable[Artifact]) -> tuple[str, ...]:
+    """The names of the tasks whose test part a beam search reads, too. What it costs depends on how sure a model is."""
+    specs = [item.spec for item in artifacts if isinstance(item, Evaluation | Finetune)]
+    decoded = (it.name for it in specs if isinstance(it.task, WritesTexts) and it.task.decoder is not None)
+    return tuple(dict.fromkeys(decoded))
 
 
 def _cost_head(evaluation: Evaluation, store: Store | None) -> HeadsCost:

@@ -44,6 +44,7 @@ class Cost:
     in_place: tuple[str, ...] = ()  # corpora that are read where they lie: their files are in no figure
     unknown_sizes: tuple[str, ...] = ()  # corpora with archives of which nobody says how large they are
     heads: HeadsCost = NO_HEADS  # of all evaluations
+    beam_searched: tuple[str, ...] = ()  # tasks whose beam search is not counted
 
     @property
     def core_hours(self) -> Sum:
