@@ -94,7 +94,7 @@ def _describe(registry: Registry, run_id: str, system: Finetune, store: Store) -
     curve = read_points(store.path(system))
     last = curve[-1] if curve else Point("", 0, 0.0, 0)
     figures = figures_of_system(system, store)
-    Uploader(registry.client, run_id).push(
+    Uploader(registry.client, run_id).push_and_look(
         [*curve, *(Point(name, last.step, value, last.unix_ms) for name, value in figures.items())]
     )
 

@@ -57,12 +57,8 @@ def describe_run(registry: Registry, run_id: str, model: Model, recipe: Recipe, 
     curve = read_points(store.path(model))
     last = curve[-1] if curve else Point("", 0, 0.0, 0)
     metrics = description.metrics(model, recipe, store)
-    Uploader(registry.client, run_id).push(
-        [
-            *curve,
-            *(Point(name, last.step, value, last.unix_ms) for name, value in metrics.items()),
-        ]
-    )
+    wanted = [*curve, *(Point(name, last.step, value, last.unix_ms) for name, value in metrics.items())]
+    Uploader(registry.client, run_id).push_and_look(wanted)
     registry.client.log_inputs(
         run_id,
         datasets=[

@@ -111,6 +111,8 @@ class Code(StrEnum):
     """The disk or its connection failed. Do: check the disk, then run again."""
     DISK_FULL = "DISK_FULL"
     """There is not enough space on the disk. Do: free space, or choose a store on another disk, and run again."""
+    DISK_HUNG = "DISK_HUNG"
+    """A disk did not answer for a quarter of an hour. Do: see to the disk or its server, then run again."""
     DL_CUT = "DL_CUT"
     """The connection was cut during a download. Do: run again; the download continues."""
     DL_HASH = "DL_HASH"
