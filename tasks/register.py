@@ -21,7 +21,7 @@ from tasks.registry.lineage import CARD_FILE, write_lineage
 from tasks.registry.mlmodel import write_mlmodel
 from tasks.registry.publish import WEIGHTS_TAG, choose_run, describe_run, publish_version, upload
 from tasks.registry.runs import Tracked, experiment_of, log_file, page_of
-from tasks.registry.versions import METRIC_TAG, TAG_OF, find_by_key, has_model
+from tasks.registry.versions import METRIC_TAG, TAG_OF, Version, find_by_key, has_model
 from tasks.registry.words import describe_model, describe_version, write_words
 from wavlm.errors import Code, LockedError, ServiceMissingError
 from wavlm.errors.secrets import without_secrets_in
@@ -143,7 +143,7 @@ def _build(
         verdict = point_aliases(registry, version, model, recipe, store, out)
         log_file(registry, run_id, out / GATE_FILE, "")
         registry.client.set_terminated(run_id, "FINISHED")
-        final = find_by_key(registry, artifact.registry_name, model.key)
+        final = _require_kept(find_by_key(registry, artifact.registry_name, model.key), version)
         experiment_id = experiment_of(registry, run_id)
     facts = RegistrationFacts(
         name=artifact.registry_name,
@@ -152,7 +152,7 @@ def _build(
         uri=configured_registry(store.root),
         source=_relative(version.source, store),
         sha256=tags[WEIGHTS_TAG],
-        aliases=final.aliases if final else (),
+        aliases=final.aliases,
         champion=verdict.reason,
         experiment_id=experiment_id,
     )
@@ -161,6 +161,16 @@ def _build(
     with translate_registry_errors(registry.uri):
         log_file(registry, run_id, page, "")
     return facts, verdict
+
+
+def _require_kept(found: Version | None, made: Version) -> Version:
+    if found is None:
+        raise ServiceMissingError(
+            "REGISTRY_DOWN",
+            f"MLflow took a version and does not have it; at {made.name} version {made.version}; see to its disk and "
+            "database, then: wavlm sync RECIPE",
+        )
+    return found
 
 
 def _prepare(artifact: Registration, store: Store, recipe: Recipe, out: Path) -> None:

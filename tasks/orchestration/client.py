@@ -15,8 +15,9 @@ from typing import Any
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import SyncClientContext
-from prefect.settings import PREFECT_API_REQUEST_TIMEOUT
+from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_API_URL
 
+from wavlm.errors import ServiceMissingError
 from wavlm.execution.deadline import UNPACKED, Deadline, read_whole
 
 logger = logging.getLogger(__name__)
@@ -40,9 +41,9 @@ def bound_engine() -> Iterator[None]:
     with ExitStack() as stack:
         try:
             context = stack.enter_context(SyncClientContext(httpx_settings=_settings(again=True)))
-        except RuntimeError as error:  # so Prefect names a server that it cannot ask for its version
+        except (RuntimeError, TypeError, ValueError) as error:  # of asking for its version
             if not isinstance(error.__cause__, httpx.HTTPError):
-                raise
+                raise _no_server(error) from error
             if not isinstance(error.__cause__, httpx.ConnectError):
                 raise error.__cause__ from None
             # It is started again at this moment: the engine's own client, which has met it, waits for it.
@@ -50,6 +51,14 @@ def bound_engine() -> Iterator[None]:
         else:
             context._httpx_settings = None  # noqa: SLF001 - else Prefect makes another client where it names no settings
         yield
+
+
+def _no_server(error: Exception) -> ServiceMissingError:
+    return ServiceMissingError(
+        "PREFECT_DOWN",
+        f"what answers is no Prefect server, or none that this client can use: {error}; at {PREFECT_API_URL.value()}; "
+        "correct PREFECT_API_URL, or unset it to use a temporary server",
+    )
 
 
 def _settings(*, again: bool) -> dict[str, Any]:

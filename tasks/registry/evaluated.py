@@ -84,4 +84,4 @@ def push_metrics(registry: Registry, run_id: str, metrics: Mapping[str, float]) 
     for name, value in metrics.items():
         steps = [item.step for item in registry.client.get_metric_history(run_id, name)]
         points.append(Point(name, max(steps, default=0), value, now))
-    Uploader(registry.client, run_id).push(points)
+    Uploader(registry.client, run_id).push_and_look(points)

@@ -20,7 +20,7 @@ from pydantic import JsonValue
 from tasks.registry.connection import Registry, connect, translate_registry_errors
 from tasks.registry.pages import run_page
 from tasks.registry.runs import Tracked, open_run, open_system_run
-from wavlm.errors import CodedError, StoppedError
+from wavlm.errors import CodedError, ServiceMissingError, StoppedError
 from wavlm.pipeline.artifacts import Finetune
 from wavlm.pipeline.curves import Point, points
 from wavlm.pipeline.store import Store
@@ -60,6 +60,18 @@ class Uploader:
             )
             for point in batch:
                 self._values[point.name][point.step] = point.value
+
+    def push_and_look(self, new: Sequence[Point]) -> None:
+        """Push points, then look whether the run has them. Raises ServiceMissingError (REGISTRY_DOWN) if not."""
+        self.push(new)
+        self._values.clear()
+        lost = [point for point in new if point.step not in self._fetch_values(point.name)]
+        if lost:
+            raise ServiceMissingError(
+                "REGISTRY_DOWN",
+                f"MLflow took {len(lost)} of {len(new)} figures and does not have them, as {lost[0].name} of update "
+                f"{lost[0].step}; at run {self._run_id}; see to its disk and database, then: wavlm sync RECIPE",
+            )
 
     def _fetch_values(self, name: str) -> dict[int, float]:
         """The newest value of each step."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from tasks.registry import description
 from tasks.registry.connection import Registry
 from tasks.registry.following import Uploader
-from tasks.registry.runs import Tracked, artifact_uri, log_file, open_run, revive_run
+from tasks.registry.runs import Tracked, artifact_uri, log_file, open_run, remove_cut_uploads, revive_run
 from tasks.registry.versions import (
     METRIC_TAG,
     MODEL_FILES,
@@ -57,12 +57,8 @@ def describe_run(registry: Registry, run_id: str, model: Model, recipe: Recipe, 
     curve = read_points(store.path(model))
     last = curve[-1] if curve else Point("", 0, 0.0, 0)
     metrics = description.metrics(model, recipe, store)
-    Uploader(registry.client, run_id).push(
-        [
-            *curve,
-            *(Point(name, last.step, value, last.unix_ms) for name, value in metrics.items()),
-        ]
-    )
+    wanted = [*curve, *(Point(name, last.step, value, last.unix_ms) for name, value in metrics.items())]
+    Uploader(registry.client, run_id).push_and_look(wanted)
     registry.client.log_inputs(
         run_id,
         datasets=[
@@ -86,6 +82,7 @@ def upload(registry: Registry, run_id: str, model: Model, store: Store, out: Pat
     files = list(description.files_to_log(model, store, out))
     for path, _ in files:
         check_sealed(path)  # before any is there
+    remove_cut_uploads(registry, run_id, {folder for _, folder in files})
     for path, folder in files:
         log_file(registry, run_id, path, folder)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +129,18 @@ def log_file(registry: Registry, run_id: str, path: Path, folder: str) -> None:
 
     repository = LocalArtifactRepository(location(beside))
     repository.log_artifact(str(path), folder)  # type: ignore[no-untyped-call]
+
+
+def remove_cut_uploads(registry: Registry, run_id: str, folders: Iterable[str]) -> None:
+    """Remove what an earlier attempt, which was killed, left half in folders of a run's artifacts.
+
+    MLflow writes a file under a name of its own first. What is left of it would count as a file of the model. Who calls
+    this is the only one that writes into these folders. Behind a server it is that server's matter.
+    """
+    if beside := _folder_of(registry, run_id):
+        for folder in folders:
+            for path in (beside / folder).glob(".artifact.uploading.*"):
+                path.unlink(missing_ok=True)
 
 
 def fetch_file(registry: Registry, run_id: str, path: str, folder: Path) -> Path:

@@ -19,9 +19,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { COUNT, KILL, HALF, FAIL, FULL, NO_NAMES, READ_ONLY };  // what happens at event `at`
+enum { COUNT, KILL, HALF, FAIL, FULL, NO_NAMES, READ_ONLY, HANG };  // what happens at event `at`
 enum { NOTHING, SPACE, NAME };                    // what an event needs of a disk
 enum { ANYBODY, LEADER, OTHERS };                 // whose events count
 
@@ -96,6 +97,23 @@ static void note(long long number, const char *what, const char *path, const cha
 // From event `at` on, what needs at least this fails.
 static const int least[] = {[FULL] = SPACE, [NO_NAMES] = NAME, [READ_ONLY] = NOTHING};
 
+// A disk that does not answer: for `error` seconds since this process met it first, or for ever.
+static void hang(void) {
+  static _Atomic time_t began;
+  struct timespec now, pause = {0, 20000000};
+  for (;;) {
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!began) began = now.tv_sec;
+    if (!control->armed || (control->error && now.tv_sec - began >= control->error)) return;
+    nanosleep(&pause, NULL);
+  }
+}
+
+// Reading hangs, too, once the disk does.
+static void hang_if_hung(const char *path) {
+  if (control && control->armed && control->action == HANG && control->fired && is_below(path)) hang();
+}
+
 // 0: go on; 1: fail; 2: do half of the write, then die.
 static int happens(const char *what, const char *path, const char *other, int needs) {
   if (!control || !control->armed || !is_below(path) || !is_ours()) return 0;
@@ -114,6 +132,7 @@ static int happens(const char *what, const char *path, const char *other, int ne
       control->fired = 1;
       errno = control->error;
       return 1;
+    case HANG: if (number >= control->at) { control->fired = 1; hang(); errno = before; } break;
   }
   return 0;
 }
@@ -127,10 +146,10 @@ static const char *kind(int flags) { return flags & O_TRUNC ? "open-empty" : "op
 #define MODE mode_t mode = 0; if (flags & (O_CREAT | O_TMPFILE)) { va_list all; va_start(all, flags); mode = va_arg(all, mode_t); va_end(all); }
 #define OPEN(name) int name(const char *path, int flags, ...) { REAL(int, name, const char *, int, ...); MODE \
   char whole[PATH_MAX]; if (writes(flags)) STOP_IF(happens(kind(flags), absolute(AT_FDCWD, path, whole), NULL, needs_of(AT_FDCWD, path)), -1); \
-  return real(path, flags, mode); }
+  else hang_if_hung(absolute(AT_FDCWD, path, whole)); return real(path, flags, mode); }
 #define OPENAT(name) int name(int folder, const char *path, int flags, ...) { REAL(int, name, int, const char *, int, ...); MODE \
   char whole[PATH_MAX]; if (writes(flags)) STOP_IF(happens(kind(flags), absolute(folder, path, whole), NULL, needs_of(folder, path)), -1); \
-  return real(folder, path, flags, mode); }
+  else hang_if_hung(absolute(folder, path, whole)); return real(folder, path, flags, mode); }
 OPEN(open)
 OPEN(open64)
 OPENAT(openat)

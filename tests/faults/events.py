@@ -34,6 +34,7 @@ class Action(IntEnum):
     FULL = 4  # it and all later ones fail that need space
     NO_NAMES = 5  # it and all later ones fail that make a new file or folder
     READ_ONLY = 6  # it and all later ones fail
+    HANG = 7  # it and all later ones do not return
 
 
 class Whose(IntEnum):
@@ -51,7 +52,7 @@ class Fault:
     action: Action = Action.COUNT
     at: int = 0
     whose: Whose = Whose.ANYBODY
-    error: int = 0  # errno of an event that fails
+    error: int = 0  # errno of an event that fails; seconds that one hangs, 0: for ever
 
 
 class Control:

@@ -31,8 +31,8 @@ def page(catalogue: Catalogue, tried: ByRow) -> str:
             "",
             "## Faults, one row each",
             "",
-            "| fault | stage | role | points tried | promise | result | goal | date | commit |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| fault | stage | role | points tried | promise | result | goal | date | commit | seconds |",
+            "|---|---|---|---|---|---|---|---|---|---|",
             *(_row(row, tried.get(row.id, [])) for row in catalogue.rows),
             "",
             *_failures(catalogue, tried),
@@ -43,12 +43,12 @@ def page(catalogue: Catalogue, tried: ByRow) -> str:
 def _summary(tried: Sequence[Result]) -> list[str]:
     if not tried:
         return ["Nothing was tried yet.", ""]
-    seconds = sum(item.seconds for item in tried)
+    seconds, busy = (sum(each) for each in zip(*((item.seconds, item.cpu_seconds) for item in tried), strict=True))
     failed = sum(item.trials for item in tried if item.verdict == "FAILED")
     rows = len({item.row for item in tried})
     return [
-        f"{_count(tried):,} faults injected in {rows} rows, {failed} failed; {seconds / 60:.0f} minutes of trials; "
-        f"last on {max(item.date for item in tried)}.",
+        f"{_count(tried):,} faults injected in {rows} rows, {failed} failed; {seconds / 60:.0f} minutes of trials, "
+        f"{busy / 60:.0f} of them on a processor; last on {max(item.date for item in tried)}.",
         "",
     ]
 
@@ -70,7 +70,7 @@ def _goal(goal: Goal, catalogue: Catalogue, tried: ByRow) -> str:
 def _row(row: Row, found: Sequence[Result]) -> str:
     head = f"| {row.fault} | {row.stage} | {row.role} |"
     if not found:
-        return f"{head} 0 | {row.promise} | not tried | {row.goal} | | |"
+        return f"{head} 0 | {row.promise} | not tried | {row.goal} | | | |"
     failed = [item for item in found if item.verdict == "FAILED"]
     most = max(item.of for item in found)
     result = f"**FAILED** ({len(failed)} of {len(found)})" if failed else "held"
@@ -79,7 +79,7 @@ def _row(row: Row, found: Sequence[Result]) -> str:
         ", ".join(sorted({item.date for item in found})),
         ", ".join(sorted({item.commit for item in found})),
     )
-    return f"{head} {points} | {row.promise} | {result} | {row.goal} | {dates} | {commits} |"
+    return f"{head} {points} | {row.promise} | {result} | {row.goal} | {dates} | {commits} | {_seconds(found)} |"
 
 
 def _failures(catalogue: Catalogue, tried: ByRow) -> list[str]:
@@ -88,6 +88,10 @@ def _failures(catalogue: Catalogue, tried: ByRow) -> list[str]:
         return []
     lines = [f"- {item.row}, point {item.point}: {' '.join(item.detail.split())[:300]}" for item in failed]
     return ["## What failed", "", *lines, ""]
+
+
+def _seconds(found: Sequence[Result]) -> str:
+    return f"{sum(item.seconds for item in found):,.0f}"
 
 
 def _count(found: Sequence[Result]) -> int:

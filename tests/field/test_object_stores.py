@@ -35,7 +35,7 @@ def fetch(behaviour: str, store: BadStore, path: Path) -> None:
         mirror.fetch("objects/one", path, digest, SIZE)
 
 
-@pytest.mark.parametrize("behaviour", ["good", "cut-twice", "busy-twice", "other-bytes-once", "wrong-range"])
+@pytest.mark.parametrize("behaviour", ["good", "cut-twice", "busy-twice", "other-bytes-once", "wrong-range", "slow"])
 def test_what_passes_is_overcome(behaviour: str, store: BadStore, tmp_path: Path) -> None:
     fetch(behaviour, store, tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == store.content

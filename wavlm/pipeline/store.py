@@ -39,9 +39,10 @@ from wavlm.pipeline.record import (
 )
 from wavlm.pipeline.sealing import library_versions, seal_files
 from wavlm.pipeline.siblings import complete_in, find_nearest, find_siblings
+from wavlm.storage.disk_watch import watch_disk
 from wavlm.storage.facts import Facts
 from wavlm.storage.files import nearest_existing, sync
-from wavlm.storage.holders import find_owner
+from wavlm.storage.holders import find_owner, note_of
 from wavlm.storage.known import forget_known
 from wavlm.storage.leases import Lease
 from wavlm.storage.locks import hold_lock, hold_share, require_held
@@ -168,10 +169,11 @@ class Store:
         if self.is_complete(artifact):
             return self.path(artifact)
         self._refuse_broken(artifact)
-        with code_errors(self.root), hold_in_use(map(self._use_lock, artifact.needs)):
+        lock = self._lock(artifact)
+        with code_errors(self.root), watch_disk(note_of(lock)), hold_in_use(map(self._use_lock, artifact.needs)):
             for item in artifact.needs:
                 self.require(item)
-            with hold_lock(self._lock(artifact), str(artifact)) as lease:
+            with hold_lock(lock, str(artifact)) as lease:
                 if not self.is_complete(artifact):
                     with self._hold_outdated(artifact):
                         self._build(artifact, build, progress, lease)
@@ -186,7 +188,7 @@ class Store:
             return None
         self._refuse_broken(artifact)
         lock = self._lock(artifact)
-        with code_errors(self.root), hold_in_use(map(self._use_lock, artifact.needs)):
+        with code_errors(self.root), watch_disk(note_of(lock)), hold_in_use(map(self._use_lock, artifact.needs)):
             for item in artifact.needs:
                 self.require(item)
             with hold_share(lock, str(artifact)):

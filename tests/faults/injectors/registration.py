@@ -23,17 +23,19 @@ from tests.tasks.conftest import build, recipe_of
 from wavlm.pipeline.artifacts import Registration
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
+from wavlm.specs import Recipe
 
 RECIPE = recipe_of(None)
 
 
 def count(scene: Scene, row: Row) -> int:
     """The events of an undisturbed registration, whose outcome is kept for comparison."""
-    _fresh(scene)
+    import_client()  # all trials are forks that have it
+    fresh_registry(scene)
     with scene.control.armed(Fault(), scene.store):
         done = run_forked(partial(_register, scene), scene.trial / "log", scene.control)
     promise(done.code == 0, f"the undisturbed registration ended with {done.code}: {done.said[-1500:]}")
-    (scene.folder / "registered").write_text(_state(scene))
+    (scene.folder / "registered").write_text(state_of(scene))
     return scene.control.count
 
 
@@ -41,19 +43,27 @@ def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:
     """Kill, register again, compare what the registry then holds."""
     if not (scene.folder / "registered").exists():
         count(scene, row)
-    _fresh(scene)
+    fresh_registry(scene)
     with scene.control.armed(Fault(Action.KILL, point), scene.store):
         done = run_forked(partial(_register, scene), scene.trial / "log", scene.control)
     has_fired = scene.control.has_fired
     promise(done.was_killed or not has_fired, f"ended with {done.code}: {done.said[-800:]}")
     again: Ended = run_forked(partial(_register, scene), scene.trial / "log")
     promise(again.code == 0, f"the second attempt ended with {again.code}: {again.said[-1500:]}")
-    got, wanted = _state(scene), (scene.folder / "registered").read_text()
-    promise(got == wanted, f"the registry holds something else: {_differences(got, wanted)}")
+    got, wanted = state_of(scene), (scene.folder / "registered").read_text()
+    promise(got == wanted, f"the registry holds something else: {differences_of(got, wanted)}")
     return int(has_fired), f"ended with {done.code}"
 
 
-def _differences(got: str, wanted: str) -> list[str]:
+def import_client() -> None:
+    """Import MLflow here, which takes seconds."""
+    from tasks.registry import connection
+
+    connection._set_environment()
+    connection._import_client()
+
+
+def differences_of(got: str, wanted: str) -> list[str]:
     """What is said of one version and not of the other."""
     said = [
         {f"{name}={value}" for version in json.loads(text) for name, value in _flat(version)} for text in (got, wanted)
@@ -69,7 +79,7 @@ def _flat(version: dict[str, object]) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
-def _fresh(scene: Scene) -> None:
+def fresh_registry(scene: Scene) -> None:
     """A copy of a store with small models, whose registry was used once: a new database takes ten seconds."""
     prepared = scene.folder / "prepared"
     if not (prepared / "done").exists():
@@ -94,22 +104,25 @@ def _register(scene: Scene) -> None:
     register_model(registration, Store(scene.store), RECIPE)
 
 
-def _state(scene: Scene) -> str:
+def state_of(scene: Scene) -> str:
     """What the registry holds, without names and times that differ from run to run."""
-    done = run_forked(partial(_describe, scene), scene.trial / "log")
+    done = run_forked(partial(describe, scene, RECIPE), scene.trial / "log")
     promise(done.code == 0, f"the registry cannot be read: {done.said[-1500:]}")
     return done.said.strip().splitlines()[-1]
 
 
-def _describe(scene: Scene) -> None:
+def describe(scene: Scene, recipe: Recipe, *, has_digests: bool = True) -> None:
+    """Write it as one line of JSON."""
     client = connect(Store(scene.store)).client
     found = []
-    for version in client.search_model_versions(f"name='{RECIPE.registry_name}'"):
+    versions = client.search_model_versions(f"name='{recipe.registry_name}'")
+    for number, version in enumerate(sorted(versions, key=lambda item: int(item.version))):
         run = client.get_run(version.run_id)
         history = {name: len(client.get_metric_history(version.run_id, name)) for name in sorted(run.data.metrics)}
-        found.append({"version": version.version, "status": version.status, "run": run.info.status,
+        files = _files(version.source)
+        found.append({"version": number, "status": version.status, "run": run.info.status,
                       "aliases": sorted(version.aliases), "tags": sorted(version.tags), "figures": history,
-                      "files": _files(version.source)})  # fmt: skip
+                      "files": files if has_digests else sorted(files)})  # fmt: skip
     sys.stdout.write(json.dumps(found, sort_keys=True))
 
 

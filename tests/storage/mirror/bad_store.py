@@ -145,6 +145,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(cut=1000)
         self.server.released.wait(60)
 
+    def _slow(self, first: bool) -> None:
+        """Each piece comes just within the time that a silent store has."""
+        self._start(200, {"Content-Length": str(len(self.server.content))})
+        for start in range(0, len(self.server.content), 100_000):
+            self.server.released.wait(0.3)
+            self._send(self.server.content[start : start + 100_000])
+
     def _trickle(self, first: bool) -> None:
         self._start(200, {"Content-Length": str(len(self.server.content))})
         for start in range(len(self.server.content)):
