@@ -85,7 +85,7 @@ def test_a_corpus_in_a_folder_of_ones_own_is_told_by_name_layout_and_hours(tmp_p
     ("fields", "why"),
     [
         (
-            {"split": {"type": "parts", "train": ("train",), "dev": ("dev",), "test": ("dev",)}},
+            {"split": {"type": "parts", "train": ("train",), "dev": ("dev",), "test": ("valid",)}},
             "another split than superb-ks has",
         ),
         (
