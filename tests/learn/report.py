@@ -62,8 +62,9 @@ def page(rows: Sequence[LearnRow], names: Sequence[str], runs: Sequence[SeedRun]
             "|" + "---|" * len(COLUMNS),
             *lines,
             "",
-            f"{len(rows)} of {len(names)} rows, {spent:.0f} CPU minutes, and {controls:.0f} for what is not trained. "
-            "One run and one seed each, but where other seeds stand below. Minutes, by the clock of a busy machine, "
+            f"{len(rows)} of {len(names)} rows, {spent:.0f} CPU minutes, {controls:.0f} more for what is not trained, "
+            f"and {sum(run.cpu_s for run in runs) / 60:.0f} for other seeds. One run and one seed each, but where "
+            "other seeds stand below. Minutes, by the clock of a busy machine, "
             "and CPU seconds are those of the training with its scores on dev and test; of clusterings, those of "
             "diarizing, and of the back-end's fit.",
             "",
