@@ -107,6 +107,8 @@ def main() -> None:
     end_on_signals()
     code = _run()
     end_on_signals(code)  # what Prefect and our server do at exit is not worth a stack trace
+    if orchestrated := sys.modules.get("flows.cli.orchestrated"):  # else nothing was run
+        orchestrated.leave_if_lost(code)
     sys.exit(code)
 
 

@@ -17,6 +17,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import SyncClientContext
 from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_API_URL
 
+from tasks.orchestration.server import is_gone
 from wavlm.errors import ServiceMissingError
 from wavlm.execution.deadline import UNPACKED, Deadline, read_whole
 
@@ -69,6 +70,8 @@ def _settings(*, again: bool) -> dict[str, Any]:
 
 def _begin(request: httpx.Request, *, again: bool) -> None:
     """Start the clock. Prefect sends a request again that was cut, but not after a TimeoutException."""
+    if is_gone(request.url.netloc.decode()):
+        raise httpx.TimeoutException("the temporary Prefect server died and was given up")
     before: Deadline | None = request.extensions.get(DEADLINE)
     if before is not None:
         before.end()

@@ -39,6 +39,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
 }
+_gone: set[str] = set()  # `host:port` of those servers of this process that were given up
 _LOOPBACK = ("127.0.0.1", "localhost")
 _EPHEMERAL = {
     "PREFECT_UI_ENABLED": "false",
@@ -72,13 +73,20 @@ class OwnServer:
         self._ended = False
         self._starts_left = MAX_STARTS
         self._process = self._start_process()
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/api"
+        self._place = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        self.url = f"http://{self._place}/api"
+        _gone.discard(self._place)  # of an earlier server
         logger.info("a temporary Prefect server starts, which takes a quarter of a minute; its log: %s", self.log)
         threading.Thread(target=self._restart_when_dead, name="prefect-server", daemon=True).start()
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it died so often that it is not started again."""
+        return is_gone(self._place)
 
     def wait(self) -> None:
         """Return when the server answers; raises ServiceMissingError if it does not in START_SECONDS."""
@@ -114,6 +122,9 @@ class OwnServer:
                 self._starts_left -= 1
                 if self._ended or not self._starts_left:
                     self._listening.close()  # clients are refused from here on, not kept waiting
+                    if not self._ended:
+                        _gone.add(self._place)
+                        logger.warning("the temporary Prefect server died again, and is given up; %s", self.log)
                     return
                 logger.warning("the temporary Prefect server died: started again; %s", self.log)
                 self._process = self._start_process()
@@ -131,6 +142,11 @@ class OwnServer:
                 stderr=log,
                 start_new_session=True,  # an interrupt is the run's business, not the server's
             )
+
+
+def is_gone(place: str) -> bool:
+    """Whether a server of this process at `host:port` was given up: nobody needs to ask it again."""
+    return place in _gone
 
 
 def _require_room(home: Path) -> None:

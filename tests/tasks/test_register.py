@@ -185,6 +185,23 @@ def test_a_registration_that_was_cut_short_is_continued_and_not_repeated(built: 
 
 
 @pytest.mark.slow
+def test_figures_that_a_registry_takes_and_loses_are_registered_once_it_keeps_them(
+    built: BuiltStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registration = built.registrations[0]
+    with monkeypatch.context() as lying:
+        lying.setattr("mlflow.MlflowClient.log_batch", lambda *_, **__: None)
+        with pytest.raises(ServiceMissingError, match=r"REGISTRY_DOWN: MLflow took (\d+) of \1 figures"):
+            register_model(registration, built.store, built.recipe)
+    assert not built.store.is_complete(registration)
+
+    register_model(registration, built.store, built.recipe)
+
+    (version,) = show_model(built.store, NAME).versions
+    assert len(history(built, version.run_id, "train/loss")) == 3
+
+
+@pytest.mark.slow
 def test_a_second_name_gets_the_same_models_beside_what_others_registered(built: BuiltStore, tmp_path: Path) -> None:
     sync(built.recipe, built.store)
     client = connect(built.store).client

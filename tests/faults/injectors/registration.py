@@ -132,7 +132,7 @@ def _files(source: str) -> dict[str, str]:
     folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=source))
     found = {}
     for path in sorted(item for item in folder.rglob("*") if item.is_file()):
-        is_timed = path.name == "MLmodel"
-        digest = "has a time" if is_timed else hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        is_timed = path.name in {"MLmodel", "lineage.json"}
+        digest = "has a time, or the commit" if is_timed else hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         found[path.relative_to(folder).as_posix()] = digest
     return found
