@@ -88,6 +88,7 @@ def test_few_speakers_are_not_drawn() -> None:
     speakers = [f"s{number % (FEWEST_SPEAKERS - 1)}" for number in range(100)]
     assert gain_of(np.zeros(100), np.ones(100), speakers).unit == "utterances"
     assert gain_of(np.zeros(100), np.ones(100), [*speakers[:-1], "another"]).unit == "speakers"
+    assert gain_of(np.zeros(100), np.ones(100), ["who", *[""] * 99]).unit == "utterances"  # who is unknown is not many
 
 
 def test_a_model_gains_nothing_over_itself_and_the_sign_follows_the_metric() -> None:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,12 @@ from tests.flows.tones import write_tones
 from tests.tasks.conftest import build
 from wavlm.evaluation.outputs import PREDICTION_SCHEMA, PREDICTIONS
 from wavlm.evaluation.results.facts import Amount, ConfidenceInterval, EvaluationFacts, Figure, LayerWeight
-from wavlm.pipeline.artifacts import Evaluation, Export, Model, Registration
+from wavlm.export.facts import ModelFacts, RegisteredOrigin
+from wavlm.pipeline.artifacts import Evaluation, Export, ImportedModel, Model, Registration, build_order
 from wavlm.pipeline.plan import evaluations_of, models, plan
 from wavlm.pipeline.published import find_unpublished
 from wavlm.pipeline.report import gather_report, write_report
+from wavlm.pipeline.scoreboard import read_stored_results
 from wavlm.pipeline.store import Store
 from wavlm.specs import GateSpec, ModelSpec, ModelVersion, Recipe
 from wavlm.storage.parquet import write_parquet
@@ -132,6 +135,29 @@ def test_a_registered_version_has_the_results_of_its_suite(evaluated: tuple[Reci
         "Of the layers 0 to 2 of iteration2, weighted by their shares, content (ks-kajongg) is centred on 1.8" in card
     )
     assert "partial suite: 2 of 15 tasks" in card
+
+
+@pytest.mark.slow
+def test_a_version_that_was_taken_from_the_registry_is_the_model_that_was_registered(built: BuiltStore) -> None:
+    """Aliases move: what was called `mine` at its evaluation stands in one row with the model itself."""
+    store, (_, model) = built.store, built.models
+    source = ModelVersion(type="registry", model="WavLM-tiny", version="7", sha256="0" * 64)
+    taken = ImportedModel(ModelSpec(source=source, network=model.network), "mine")
+    origin = RegisteredOrigin(model="WavLM-tiny", version="7", key=model.key)
+    facts = ModelFacts(
+        layout="hf", content="", sha256="", parameters=1, num_layers=1, width=1, has_head=True, num_clusters=2,
+        registered=origin,
+    )  # fmt: skip
+    store.make(taken, lambda _: facts)
+    one = evaluations_of(model, built.recipe.model_copy(update={"evaluate": two_tasks()}))[0]
+    for needed in build_order(one.shards):
+        store.make(needed, lambda out, item=needed: build(item, store, out))
+    for subject, value in ((model, 0.25), (taken, 0.75)):
+        item = replace(one, subject=subject)
+        store.make(item, lambda out, item=item, value=value: write_results(item, out, {item.spec.name: value}))
+    rows = read_stored_results(store)
+    assert {(row.subject, row.facts.subject) for row in rows} == {(model.key, "WavLM-tiny:7")}
+    assert sorted(row.facts.figures[0].value for row in rows) == [0.25, 0.75]
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from wavlm.evaluation.splits import Split
 from wavlm.evaluation.tasks.conversations import Conversation
 from wavlm.evaluation.tasks.task import Scorer
 from wavlm.specs.evaluation import EvaluationSpec
+from wavlm.specs.tasks import SpeakerIdentification
 
 Floats = npt.NDArray[np.float64]
 
@@ -72,14 +73,41 @@ def _notes(spec: EvaluationSpec, tested: Sequence[Tested], rates: set[float | No
         yield "Folds chose different learning rates: " + ", ".join(f"{rate:g}" for rate in sorted(rates)) + "."  # type: ignore[type-var]
     if spec.split.type == "examples":
         yield "The same speakers and recording conditions are in all parts, so a part of a score may be theirs."
+    elif seen := _seen_speakers(spec, tested):
+        yield seen
     if states := [str(it.state) for it in tested if it.state is not None]:
         yield f"Nothing was trained. State {', '.join(dict.fromkeys(states))} was the best on the dev part."
     if num_short := sum(it.split.num_short for it in tested):
         yield f"{num_short} recordings of the train part are too short to be trained on, and were left out."
 
 
+def _seen_speakers(spec: EvaluationSpec, tested: Sequence[Tested]) -> str:
+    """How many speakers of the test parts are in the train parts, too; nothing where speakers are what is told apart.
+
+    Names in the turns of recordings may mean others in the next one.
+    """
+    if isinstance(spec.task, SpeakerIdentification):
+        return ""
+    num_seen = num_all = 0
+    for split in (it.split for it in tested):
+        train, test = (
+            {name for item in part if not isinstance(item.audio, Conversation) for name in _speakers(item) if name}
+            for part in (split.train, split.test)
+        )
+        num_seen, num_all = num_seen + len(train & test), num_all + len(test)
+    if not num_seen:
+        return ""
+    return (
+        f"{num_seen} of {num_all} speakers of the test part are in the train part, too, so a part of a score may be "
+        "their voices and their recording conditions."
+    )
+
+
 def figures_of(tested: Sequence[Tested]) -> tuple[Figure, ...]:
-    """The figures of all folds together, the mean over seeds; the interval is that of the seed nearest to the mean."""
+    """The figures of all folds together, the mean over seeds; the ends of the interval are means over seeds as well.
+
+    What seeds differ by is in the note: intervals are about the examples.
+    """
     examples = [item for it in tested for item in it.split.test]
     first = tested[0]
     scorers = first.scorers or (first.trainee,) * len(first.predictions)
@@ -94,9 +122,20 @@ def figures_of(tested: Sequence[Tested]) -> tuple[Figure, ...]:
             raise BadDataError(
                 "METRIC_UNDEFINED", f"{same[0].name} is no number on the test part; in the evaluation; check its data"
             )
-        nearest = min(same, key=lambda figure: abs(figure.value - mean))
-        figures.append(nearest.model_copy(update={"value": mean}))
+        figures.append(same[0] if len(same) == 1 else _join_seeds(same, mean))
     return tuple(figures)
+
+
+def _join_seeds(same: Sequence[Figure], mean: float) -> Figure:
+    """One figure of several seeds."""
+    values, intervals = [it.value for it in same], [it.interval for it in same]
+    spread = f"mean of {len(same)} seeds, from {min(values):.4g} to {max(values):.4g}"
+    joined = None
+    if known := [it for it in intervals if it is not None] if all(intervals) else []:
+        ends = {name: float(np.mean([getattr(it, name) for it in known])) for name in ("low", "high")}
+        joined = known[0].model_copy(update=ends)
+    note = "; ".join(filter(None, (same[0].note, spread)))
+    return same[0].model_copy(update={"value": mean, "interval": joined, "note": note})
 
 
 def amount_of(*sets: Sequence[Example]) -> Amount:

@@ -123,7 +123,7 @@ def blocks_of(speakers: Sequence[Speaker]) -> Blocks:
         return _blocks_of_mixtures([item if isinstance(item, tuple) else (item,) for item in speakers])
     names = [speaker or f"\0{number}" for number, speaker in enumerate(speakers)]
     found, blocks = np.unique(names, return_inverse=True)
-    if len(found) < FEWEST_SPEAKERS or not any(speakers):
+    if len({*filter(None, speakers)}) < FEWEST_SPEAKERS:
         return _each_alone(len(names))
     return Blocks(len(found), "speakers", blocks.astype(np.int64)[:, None])
 

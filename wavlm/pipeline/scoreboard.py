@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
@@ -10,7 +11,8 @@ from pydantic import JsonValue, ValidationError
 from wavlm.errors import BadDataError, UsageError
 from wavlm.evaluation.results.board import SHORT, Board, StoredResult, keep
 from wavlm.evaluation.results.facts import EvaluationFacts, Figure
-from wavlm.pipeline.artifacts import Artifact, Evaluation, Finetune, Model, Registration, lineage
+from wavlm.export.facts import ModelFacts
+from wavlm.pipeline.artifacts import Artifact, Evaluation, Finetune, ImportedModel, Model, Registration, lineage
 from wavlm.pipeline.fit import find_broken
 from wavlm.pipeline.plan import evaluations_of, systems_of
 from wavlm.pipeline.record import RECORD_FILE, RecordHead, read_head
@@ -25,9 +27,11 @@ from wavlm.specs.lookup import suggest
 def read_stored_results(store: Store) -> list[StoredResult]:
     """The results of all complete evaluations, with the names of registered versions where there are any.
 
+    A version that was taken from the registry is the model that was registered, whatever it was called then: aliases
+    move.
     Raises BadDataError (RECORD_BROKEN) for a record that is damaged.
     """
-    versions = _names_of_versions(store)
+    versions = _versions(store)
     return [
         _read(folder, versions) for kind in (Evaluation, Finetune) for folder in complete_in(store.root / kind.kind)
     ]
@@ -96,7 +100,7 @@ def find_results(artifacts: Iterable[Evaluation | Finetune], store: Store) -> li
     return [result_of(item, store) for item in artifacts if store.is_complete(item)]
 
 
-def _read(folder: Path, versions: Mapping[str, str]) -> StoredResult:
+def _read(folder: Path, versions: Mapping[str, _Version]) -> StoredResult:
     if error := find_broken(folder):
         raise error
     head = read_head(folder)
@@ -105,8 +109,8 @@ def _read(folder: Path, versions: Mapping[str, str]) -> StoredResult:
         return StoredResult(facts, head.key, key_of(_conditions_of_system(head)), head.finished_unix, folder)
     conditions = {name: value for name, value in head.identity.items() if name != "subject"}
     subject = _subject_of(head.identity.get("subject"))
-    if name := versions.get(subject):
-        facts = facts.model_copy(update={"subject": name})
+    if version := versions.get(subject):
+        subject, facts = version.key, facts.model_copy(update={"subject": version.name})
     return StoredResult(facts, subject, key_of(conditions), head.finished_unix, folder)
 
 
@@ -134,15 +138,33 @@ def _subject_of(value: JsonValue) -> str:
     return value if isinstance(value, str) else key_of(value)
 
 
-def _names_of_versions(store: Store) -> dict[str, str]:
-    """NAME:VERSION of each registered model, by its key; of several versions of one model the last."""
-    return dict(_versions(store))
+@dataclass(frozen=True)
+class _Version:
+    """A version of a registered model."""
+
+    key: str  # of the model that was registered
+    name: str  # NAME:VERSION
 
 
-def _versions(store: Store) -> Iterator[tuple[str, str]]:
-    for folder in complete_in(store.root / Registration.kind):
-        if find_broken(folder):
-            continue
-        head = read_head(folder)
+def _versions(store: Store) -> dict[str, _Version]:
+    """The version of each registered model by its key; of several versions of one model the last.
+
+    With those that were taken from a registry, by the keys of the copies.
+    """
+    found: dict[str, _Version] = {}
+    for head in _heads(store, Registration):
         facts = RegistrationFacts.model_validate(head.facts, strict=False)
-        yield str(head.identity.get("model")), f"{facts.name}:{facts.version}"
+        key = str(head.identity.get("model"))
+        found[key] = _Version(key, f"{facts.name}:{facts.version}")
+    for head in _heads(store, ImportedModel):
+        if origin := ModelFacts.model_validate(head.facts, strict=False).registered:
+            named = _Version(origin.key or head.key, f"{origin.model}:{origin.version}")
+            found[head.key] = found.setdefault(named.key, named)
+    return found
+
+
+def _heads(store: Store, kind: type[Artifact]) -> Iterator[RecordHead]:
+    """The heads of the records of a kind that can be read."""
+    for folder in complete_in(store.root / kind.kind):
+        if not find_broken(folder):
+            yield read_head(folder)

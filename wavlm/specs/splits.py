@@ -40,9 +40,16 @@ class ByPart(Spec):
     """Names of the parts that are scored, once."""
 
     @model_validator(mode="after")
-    def _check_dev(self) -> ByPart:
+    def _check_parts(self) -> ByPart:
         if bool(self.dev) == (self.dev_speakers is not None):
             raise FieldError("give either names of dev parts or dev_speakers", "dev")
+        for name, others in (("dev", self.train), ("test", (*self.train, *self.dev))):
+            if shared := [part for part in getattr(self, name) if part in others]:
+                raise FieldError(
+                    f"{', '.join(shared)} is a part to learn from or to choose by, too: scores of what was seen say "
+                    "nothing; name parts that do not overlap",
+                    name,
+                )
         return self
 
 

@@ -115,3 +115,10 @@ def test_a_limit_keeps_the_same_examples_whatever_else_there_is() -> None:
     (again,) = split_examples(list(reversed(_examples())), spec, 5, _class_of)
     assert {item.key for item in few.test} == {item.key for item in again.test}
     assert len(few.test) == 5
+
+
+@pytest.mark.parametrize("fields", [{"dev": ("a",)}, {"test": ("a", "c")}, {"dev": ("b",), "test": ("b",)}])
+def test_what_was_seen_is_not_scored(fields: dict[str, tuple[str, ...]]) -> None:
+    given = {"train": ("a",), "dev": ("b",), "test": ("c",)} | fields
+    with pytest.raises(ValueError, match="is a part to learn from or to choose by, too"):
+        ByPart(type="parts", **given)  # type: ignore[arg-type]
