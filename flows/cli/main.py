@@ -33,8 +33,9 @@ from flows.cli import ui as cli_ui
 from flows.cli.hints import Given
 from wavlm.errors import EXIT_USAGE
 from wavlm.execution.installation import DISTRIBUTION
-from wavlm.execution.stop import end_on_signals
+from wavlm.execution.stop import end_on_signals, end_within
 
+EXIT_SECONDS = 60.0  # for what Prefect still tells its server; one that hangs or is gone is asked for many minutes
 app = typer.Typer(
     name="wavlm",
     help="Pre-train WavLM: from raw speech corpora to a registered model.\n\n"
@@ -107,8 +108,7 @@ def main() -> None:
     end_on_signals()
     code = _run()
     end_on_signals(code)  # what Prefect and our server do at exit is not worth a stack trace
-    if orchestrated := sys.modules.get("flows.cli.orchestrated"):  # else nothing was run
-        orchestrated.leave_if_lost(code)
+    end_within(EXIT_SECONDS, code)
     sys.exit(code)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ Flow = Callable[..., object]  # of Prefect; not imported before it is needed
 
 API = "PREFECT_API_URL"
 ANSWER_SECONDS = 10.0
-_servers: list[OwnServer] = []  # that this process has started: at most one
 
 
 def run_flow(load_flow: Callable[[], Flow], root: Path, is_done: Callable[[], bool], **parameters: Any) -> Any:
@@ -52,14 +50,6 @@ def run_flow(load_flow: Callable[[], Flow], root: Path, is_done: Callable[[], bo
         return None
 
 
-def leave_if_lost(code: int) -> None:
-    """End this process at once if its own server was given up: Prefect would try for minutes to tell it all events."""
-    if any(server.is_given_up for server in _servers):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
 def _set_environment(home: Path) -> None:
     """Prefect reads its settings from here when it is first imported; what is set stays."""
     reach_loopback()
@@ -78,7 +68,6 @@ def _own_server(home: Path) -> OwnServer:
     # Registered before Prefect is imported, so it runs after Prefect's own handlers have sent
     # their last logs and events.
     atexit.register(server.stop)
-    _servers.append(server)
     os.environ[API] = server.url
     return server
 

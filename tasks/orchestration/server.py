@@ -83,11 +83,6 @@ class OwnServer:
     def pid(self) -> int:
         return self._process.pid
 
-    @property
-    def is_given_up(self) -> bool:
-        """Whether it died so often that it is not started again."""
-        return is_gone(self._place)
-
     def wait(self) -> None:
         """Return when the server answers; raises ServiceMissingError if it does not in START_SECONDS."""
         ends = time.monotonic() + START_SECONDS

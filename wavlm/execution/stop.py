@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -64,3 +65,13 @@ def end_on_signals(code: int = EXIT_STOPPED) -> None:
 
     for number in STOP_SIGNALS:
         signal.signal(number, leave)
+
+
+def end_within(seconds: float, code: int) -> None:
+    """Give this process so long to end by itself, and end it then with this exit code.
+
+    For the time after its work: exit handlers of libraries may wait for a server that never answers.
+    """
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()

@@ -66,8 +66,7 @@ def _undisturbed(scene: Scene, what: str) -> tuple[int, str]:
 def _disturb(scene: Scene, row: Row, recipe: Recipe, bad: tuple[str, int]) -> str:
     work = _follow if row.options["what"] == "follow" else _register
     done = run_forked(partial(work, scene, recipe, bad), scene.trial / "log")
-    if work is _register:
-        promise("Traceback" not in done.said, f"{bad}: a traceback: {done.said[-1500:]}")
+    promise("Traceback" not in done.said, f"{bad}: a traceback: {done.said[-1500:]}")
     promise(done.code in (CODED if work is _register else {0}), f"{bad}: ended with {done.code}: {done.said[-1500:]}")
     return next(line for line in reversed(done.said.splitlines()) if line.startswith(("turned", "not met")))
 
