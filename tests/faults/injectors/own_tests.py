@@ -55,6 +55,7 @@ def _pytest(row: Row, name: str, report: Path) -> None:
     os.chdir(ROOT)
     os.environ.pop("LD_PRELOAD", None)  # what tests start is not counted
     quick = ["-q", "-p", "no:cacheprovider", "--tb=short", "--assert=plain", f"--junitxml={report}"]
+    quick += ["-o", "junit_family=xunit1"]  # xunit2 has no properties of cases
     without = row.options.get("without", [])
     assert isinstance(without, list)
     code = pytest.main([name, *quick, *(f"--deselect={case}" for case in without)])
