@@ -16,7 +16,7 @@ from tasks.registry.connection import Registry, connect, translate_registry_erro
 from tasks.registry.following import Uploader
 from tasks.registry.provenance import git_commit
 from tasks.registry.publish import create_model
-from tasks.registry.runs import artifact_uri, log_file, open_system_run, revive_run
+from tasks.registry.runs import artifact_uri, log_file, open_system_run, remove_cut_uploads, revive_run
 from tasks.registry.system_versions import SYSTEM_FOLDER
 from tasks.registry.versions import Version, has_model, sha256_tag, to_version, versions_of
 from wavlm.errors import Code, LockedError, ServiceMissingError
@@ -69,6 +69,7 @@ def _build(artifact: SystemRegistration, store: Store, runtime: Runtime, out: Pa
         found = _find(registry, artifact, tags)
         run_id = found.run_id if found else _open_run(registry, artifact, tags, runtime.experiment)
         _describe(registry, run_id, system, store)
+        remove_cut_uploads(registry, run_id, [SYSTEM_FOLDER])
         for path in (*files, out / LINEAGE_FILE):
             log_file(registry, run_id, path, SYSTEM_FOLDER)
         version = found or _create(registry, artifact, run_id, tags)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tasks.registry import description
 from tasks.registry.connection import Registry
 from tasks.registry.following import Uploader
-from tasks.registry.runs import Tracked, artifact_uri, log_file, open_run, revive_run
+from tasks.registry.runs import Tracked, artifact_uri, log_file, open_run, remove_cut_uploads, revive_run
 from tasks.registry.versions import (
     METRIC_TAG,
     MODEL_FILES,
@@ -82,6 +82,7 @@ def upload(registry: Registry, run_id: str, model: Model, store: Store, out: Pat
     files = list(description.files_to_log(model, store, out))
     for path, _ in files:
         check_sealed(path)  # before any is there
+    remove_cut_uploads(registry, run_id, {folder for _, folder in files})
     for path, folder in files:
         log_file(registry, run_id, path, folder)
 

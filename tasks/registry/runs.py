@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +131,18 @@ def log_file(registry: Registry, run_id: str, path: Path, folder: str) -> None:
     repository.log_artifact(str(path), folder)  # type: ignore[no-untyped-call]
 
 
+def remove_cut_uploads(registry: Registry, run_id: str, folders: Iterable[str]) -> None:
+    """Remove what an earlier attempt, which was killed, left half in folders of a run's artifacts.
+
+    MLflow writes a file under a name of its own first. What is left of it would count as a file of the model. Who calls
+    this is the only one that writes into these folders. Behind a server it is that server's matter.
+    """
+    if beside := _folder_of(registry, run_id):
+        for folder in folders:
+            for path in (beside / folder).glob(".artifact.uploading.*"):
+                path.unlink(missing_ok=True)
+
+
 def fetch_file(registry: Registry, run_id: str, path: str, folder: Path) -> Path:
     """Copy one artifact of a run into a folder, under its own name."""
     beside, copied = _folder_of(registry, run_id), folder / Path(path).name
@@ -140,10 +153,11 @@ def fetch_file(registry: Registry, run_id: str, path: str, folder: Path) -> Path
 
 
 def has_file(registry: Registry, run_id: str, path: str) -> bool:
-    """Whether a file at the top of a run's artifacts is there."""
+    """Whether a file is among a run's artifacts."""
     if beside := _folder_of(registry, run_id):
         return (beside / path).is_file()
-    return path in [item.path for item in registry.client.list_artifacts(run_id)]
+    folder = path.rpartition("/")[0] or None
+    return path in [item.path for item in registry.client.list_artifacts(run_id, folder)]
 
 
 def artifact_uri(registry: Registry, run_id: str) -> str:

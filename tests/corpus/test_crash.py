@@ -1,5 +1,6 @@
 """Killed at any point and run again, the stage ends with the same bytes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,12 @@ print(kill_at_every_event(build, lambda folder: contents(folder / "out"), work))
 
 
 @pytest.mark.slow
-def test_killed_at_any_point_and_run_again_it_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_killed_at_any_point_and_run_again_it_gives_the_same_bytes(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     blob = tar_gz_of(grow(tmp_path / "raw", ["ann", "bob"], clips=1))
     with serving(blob) as server:
         wanted = of_archive(blob, server.url("good"), valid_fraction=0.3)
         kills = output_of(KILLER, wanted.model_dump_json(), tmp_path / "work")
+    record_property("faults", kills.strip())
     assert int(kills) > 20  # points of death

@@ -13,9 +13,11 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
+import torch
 
 from wavlm.errors import AnswerTooLargeError, CodedError, NoResourcesError
 from wavlm.errors.boundary import code_errors, to_coded
@@ -108,6 +110,36 @@ def test_what_fails_on_the_way_out_does_not_hide_that_there_was_no_memory() -> N
     assert isinstance(to_coded(error), NoResourcesError)
     error.__suppress_context__ = True  # raise ... from None: it says that the two have nothing to do with each other
     assert to_coded(error) is None
+
+
+class FailingDisk(io.FileIO):
+    """Fails at one write, and not at the next."""
+
+    num_writes = 0
+
+    def write(self, data: Any) -> int:
+        self.num_writes += 1
+        if self.num_writes == 2:
+            raise OSError(errno.EIO, "input/output error")
+        return super().write(data)
+
+
+def test_what_a_disk_said_counts_and_not_what_torch_says_of_the_length_of_the_file(tmp_path: Path) -> None:
+    with io.BufferedWriter(FailingDisk(tmp_path / "model.pt", "wb")) as file:
+        with pytest.raises(RuntimeError, match="unexpected pos") as raised:
+            torch.save({"weights": torch.zeros(10_000), "bias": torch.ones(5000)}, file)
+        coded = to_coded(raised.value, tmp_path)
+    assert coded is not None
+    assert (coded.code, coded.exit_code) == ("DISK_ERROR", 65)
+
+
+def test_errors_that_lead_to_each_other_have_an_end() -> None:
+    """`raise first from second`, where the second came up while the first was handled."""
+    first, second = OSError(errno.EIO, "input/output error"), KeyError("while leaving a block")
+    first.__cause__, second.__context__ = second, first
+    coded = to_coded(first)
+    assert coded is not None
+    assert coded.code == "DISK_ERROR"
 
 
 @pytest.mark.parametrize("error", [EOFError(), ValueError("x"), KeyError("x"), RuntimeError("x"), TypeError("x")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,11 +49,14 @@ print(kill_at_every_event(evaluate, contents, work), *contents(work / "reference
 
 
 @pytest.mark.full
-def test_whenever_an_evaluation_is_killed_it_goes_on_to_the_same_scores(tmp_path: Path) -> None:
+def test_whenever_an_evaluation_is_killed_it_goes_on_to_the_same_scores(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     suite, store = write_tones(tmp_path, {"ks": "tones"}), Store(tmp_path / "store")
     shards = make_shards(tmp_path / "corpora/tones.yaml", store)
     (tmp_path / "work").mkdir()
     printed = output_of(KILL, suite, store.path(shards.corpus), store.path(shards), tmp_path / "work").split()
+    record_property("faults", printed[0])
     assert int(printed[0]) >= 30  # features, fits, and what is written at the end
     assert "out/results.json" in printed
     assert "out/predictions.parquet" in printed

@@ -89,10 +89,12 @@ class Campaign:
 
 
 def spread(of: int, wanted: int) -> list[int]:
-    """So many points of 1 to `of`, evenly; of endless ones the first."""
+    """So many points of 1 to `of`, evenly, a single one in the middle; of endless ones the first."""
     if not of:
         return list(range(1, wanted + 1))
     count = min(of, wanted)
+    if count == 1:
+        return [(of + 1) // 2]
     return sorted({1 + round(number * (of - 1) / max(1, count - 1)) for number in range(count)})
 
 

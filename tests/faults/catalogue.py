@@ -62,6 +62,29 @@ class Group(BaseModel, frozen=True, extra="forbid"):
             yield Row(id=f"{self.id}-{stage}", stage=stage, full=full, options=options, **common)
 
 
+class FileGroup(BaseModel, frozen=True, extra="forbid"):
+    """Rows that differ in the file alone: of each its path, and the stages that read it."""
+
+    id: str
+    fault: str
+    promise: str
+    inject: str
+    options: Options = {}
+    goal: str
+    fast: tuple[str, ...] = ()  # the files of which the fast tier tries a point
+    full: int
+    files: dict[str, tuple[str, str]]
+
+    def rows(self) -> Iterator[Row]:
+        """One row for each file."""
+        common = self.model_dump(include={"promise", "inject", "goal", "full"})
+        for name, (path, stages) in self.files.items():
+            yield Row(
+                id=f"{self.id}-{name}", fault=f"{self.fault}: {path}", stage=stages, fast=int(name in self.fast),
+                options={"file": path, **self.options}, **common,
+            )  # fmt: skip
+
+
 class Catalogue(BaseModel, frozen=True, extra="forbid"):
     """All goals and rows."""
 
@@ -85,5 +108,7 @@ def read_catalogue(path: Path = PAGE) -> Catalogue:
 def _rows(item: dict[str, object]) -> Iterator[Row]:
     if "stages" in item:
         yield from Group.model_validate(item).rows()
+    elif "files" in item:
+        yield from FileGroup.model_validate(item).rows()
     else:
         yield Row.model_validate(item)

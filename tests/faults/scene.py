@@ -6,15 +6,17 @@ Every stage goes through `Store.make`, most through the task that a run calls. T
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import shutil
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 
 from flows.make import _TASKS
 from tasks.jobs import job_of
 from tasks.orchestration.trainer import _remove_leftovers
-from tests.faults.events import Control, Fault
-from tests.faults.trial import Ended, promise, run_forked
+from tests.faults.events import Control, Fault, Whose
+from tests.faults.trial import Ended, promise, run_forked, run_teaching
 from tests.folders import read_resolved, write_project
 from wavlm.corpus.build import build_corpus
 from wavlm.engine.attempt import begin_attempt
@@ -28,6 +30,7 @@ from wavlm.pipeline.resolve import contents_cache
 from wavlm.pipeline.store import Store
 from wavlm.shards import build as shards_build
 from wavlm.shards import build_shards
+from wavlm.shards.facts import ShardsFacts
 from wavlm.shards.recordings import Intake
 from wavlm.train.data import data_of
 from wavlm.train.facts import TrainingFacts, read_training
@@ -48,6 +51,7 @@ class Scene:
     def __init__(self, folder: Path, control: Control) -> None:
         self.folder, self.control = folder, control
         self.trial = folder / "trial"  # all trials have the same paths
+        self._counts: dict[tuple[str, Whose, int], int] = {}
 
     @cached_property
     def recipe(self) -> Path:
@@ -75,7 +79,7 @@ class Scene:
         root = self.folder / "finished"
         shutil.rmtree(root, ignore_errors=True)
         for kind in KINDS:
-            done = run_forked(partial(self.make, kind, root), self.folder / "log")
+            done = run_teaching(partial(self.make, kind, root), self.folder / "log")
             promise(done.code == 0, f"the undisturbed {kind} ended with {done.code}: {done.said[-2000:]}")
         return root
 
@@ -100,10 +104,10 @@ class Scene:
         return self.trial / "store"
 
     def fresh(self, kind: str) -> None:
-        """A new copy of the finished store in which a stage is left to be made."""
-        finished = self.finished
+        """A new copy of the finished store in which a stage is left to be made, and all that comes after it."""
+        finished, later = self.finished, set(KINDS[KINDS.index(kind) + 1 :])
         shutil.rmtree(self.trial, ignore_errors=True)
-        shutil.copytree(finished, self.store)
+        shutil.copytree(finished, self.store, ignore=lambda folder, _: later if Path(folder) == finished else ())
         shutil.rmtree(self.place(kind))
 
     def run(self, kind: str, fault: Fault | None = None, workers: int = 1, log: Path | None = None) -> Ended:
@@ -114,22 +118,23 @@ class Scene:
         with self.control.armed(fault, self.store, log):
             return run_forked(work, self.trial / "log", self.control)
 
-    def count(self, kind: str, fault: Fault, workers: int = 1) -> int:
-        """How many events an undisturbed run of a stage has."""
-        self.fresh(kind)
-        done = self.run(kind, fault, workers)
-        promise(done.code == 0, f"the undisturbed {kind} ended with {done.code}: {done.said[-2000:]}")
-        return self.control.count
+    def count(self, kind: str, whose: Whose = Whose.ANYBODY, workers: int = 1) -> int:
+        """How many events an undisturbed run of a stage has: of anybody, of its first process, or of the others."""
+        if (kind, whose, workers) not in self._counts:
+            self.fresh(kind)
+            done = self.run(kind, Fault(whose=whose), workers)
+            promise(done.code == 0, f"the undisturbed {kind} ended with {done.code}: {done.said[-2000:]}")
+            self._counts[kind, whose, workers] = self.control.count
+        return self._counts[kind, whose, workers]
 
     def make(self, kind: str, root: Path, workers: int = 1) -> None:
         """Make one artifact in this process, and in those that the stage starts."""
-        if workers > 1:  # so little data would be made by one process
-            shards_build.SECONDS_PER_WORKER = 0.1
-            labels_build.CORE_SECONDS_PER_WORKER = 1e-6
+        if workers > 1:
+            _make_pools_cheap()
         artifact, store = self.artifacts[kind], Store(root)
         own = {"corpus": _make_corpus, "shards": _make_shards, "pretrain": _train}
-        if workers == 1 and kind in own:
-            own[kind](artifact, store)
+        if kind in own:
+            own[kind](artifact, store, workers)
         else:
             runtime = RUNTIME.model_copy(update={"workers": workers})
             _TASKS[kind].fn(artifact, store, runtime)
@@ -141,9 +146,9 @@ class Scene:
             got = digests(folder)
             promise(got == self.expected[kind], f"half of it is visible: {differences(got, self.expected[kind])}")
 
-    def check_rerun(self, kind: str) -> None:
+    def check_rerun(self, kind: str, workers: int = 1) -> None:
         """The stage ends well without the fault, with the same bytes, and leaves nothing half."""
-        done = self.run(kind)
+        done = self.run(kind, workers=workers)
         promise(done.code == 0, f"the rerun ended with {done.code}: {done.said[-1500:]}")
         got = digests(self.place(kind))
         promise(got == self.expected[kind], f"other bytes after the rerun: {differences(got, self.expected[kind])}")
@@ -151,16 +156,32 @@ class Scene:
         promise(not left, f"left behind: {left}")
 
 
-def _make_corpus(artifact: Artifact, store: Store) -> None:
+def _make_pools_cheap() -> None:
+    """So little data would be made by one process, and new workers would import for seconds: forks have imported.
+
+    The limits of this process alone change, which is a fork that ends with its trial.
+    """
+    shards_build.SECONDS_PER_WORKER = 0.1
+    labels_build.CORE_SECONDS_PER_WORKER = 1e-6
+    real = multiprocessing.get_context
+    multiprocessing.get_context = lambda method=None: real("fork" if method == "spawn" else method)  # type: ignore[method-assign]
+
+
+def _make_corpus(artifact: Artifact, store: Store, _workers: int) -> None:
     spec = artifact.spec  # type: ignore[attr-defined]
     cache = contents_cache(spec, store)  # a killed fork has no fork server, so nothing is fenced
     store.make(artifact, lambda out: build_corpus(spec, store.downloads, out, no_progress, cache, 0))
 
 
-def _make_shards(artifact: Artifact, store: Store) -> None:
+def _make_shards(artifact: Artifact, store: Store, workers: int) -> None:
+    store.make(artifact, shards_builder(artifact, store, workers))
+
+
+def shards_builder(artifact: Artifact, store: Store, workers: int) -> Callable[[Path], ShardsFacts]:
+    """What fills a folder with shards, without a fence, whose server takes a second to start."""
     spec, made = artifact.spec, store.path(artifact.corpus)  # type: ignore[attr-defined]
     intake = Intake(stall_seconds=0, root=_audio_root(artifact, made))
-    store.make(artifact, lambda out: build_shards(spec, made, out, 1, no_progress, intake))
+    return lambda out: build_shards(spec, made, out, workers, no_progress, intake)
 
 
 def _audio_root(artifact: Artifact, made: Path) -> Path:
@@ -169,7 +190,7 @@ def _audio_root(artifact: Artifact, made: Path) -> Path:
     return audio_root(artifact.corpus.spec, made)  # type: ignore[attr-defined]
 
 
-def _train(artifact: Artifact, store: Store) -> None:
+def _train(artifact: Artifact, store: Store, _workers: int) -> None:
     assert isinstance(artifact, Model)
 
     def build(out: Path) -> TrainingFacts:

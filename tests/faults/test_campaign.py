@@ -6,15 +6,20 @@ import errno
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
+from tests.faults.campaign import spread
 from tests.faults.catalogue import Catalogue, Goal, Row, read_catalogue
 from tests.faults.events import VARIABLE, Action, Control, Fault, preloaded
+from tests.faults.injectors.own_tests import faults_of
 from tests.faults.lost_power import Event, Unflushed, lose_content, lose_names, read_log
 from tests.faults.report import page
 from tests.faults.results import ROOT, Result, Results, share_of
+from tests.field.chain import CASES
+from tests.sealed import DAMAGES
 
 # Writes a file in place, then one as `wavlm.storage.files` does.
 WRITER = """
@@ -152,6 +157,24 @@ def test_the_catalogue_names_injectors_and_tests_that_are_there() -> None:
         for name in item.options.get("tests", []):  # type: ignore[union-attr]
             file, _, function = str(name).partition("::")
             assert f"def {function}(" in (ROOT / file).read_text(), name
+
+
+def test_every_file_that_a_stage_reads_is_damaged_in_each_way() -> None:
+    rows = {(row.options["damage"], row.options["file"]) for row in read_catalogue().rows if row.inject == "damage"}
+    assert rows == {(damage.__name__, name) for damage in DAMAGES for name, _, _ in CASES}
+
+
+def test_points_are_spread_over_a_stage() -> None:
+    assert spread(9, 3) == [1, 5, 9]
+    assert spread(9, 1) == [5]
+    assert spread(2, 40) == [1, 2]
+    assert spread(0, 2) == [1, 2]  # seeds: there are as many as one likes
+
+
+def test_a_test_says_how_many_faults_it_injects() -> None:
+    silent, telling = ET.Element("testcase"), ET.Element("testcase")
+    ET.SubElement(ET.SubElement(telling, "properties"), "property", name="faults", value="37")
+    assert (faults_of(silent), faults_of(telling)) == (1, 37)
 
 
 @pytest.mark.full

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from tests.faults.events import Control
@@ -57,6 +58,23 @@ def run_forked(
     Raises BrokenPromiseError if something is left, or if there was no end.
     """
     return start_forked(work, log, control).wait(limit_seconds)
+
+
+def run_teaching(work: Callable[[], object], log: Path) -> Ended:
+    """Run undisturbed work in a fork, then import here what it had to import: later forks need not."""
+    names = log.with_name("imports")
+    names.unlink(missing_ok=True)
+
+    def work_and_tell() -> None:
+        before = set(sys.modules)
+        work()
+        names.write_text("\n".join(name for name in sys.modules if name not in before))
+
+    done = run_forked(work_and_tell, log)
+    for name in names.read_text().split() if names.exists() else ():
+        with suppress(ImportError):  # a part of a package that only the package itself can import
+            import_module(name)
+    return done
 
 
 def start_forked(work: Callable[[], object], log: Path, control: Control | None = None) -> Running:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from wavlm.errors import BadDataError
+from wavlm.errors.boundary import code_errors
 from wavlm.storage import files
 from wavlm.storage.files import atomic_path, open_atomic, write_json, write_text
 
@@ -67,6 +69,31 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
         file.writelines([b"half", 1])  # type: ignore[list-item]
     assert path.read_bytes() == b"old"
     assert [item.name for item in tmp_path.iterdir()] == ["name"]
+
+
+def test_an_error_of_the_disk_is_raised_as_it_is_and_gets_its_code_once(tmp_path: Path) -> None:
+    """It was raised from itself; whoever followed its causes then never came to an end."""
+    path = tmp_path / "file"
+    with pytest.raises(BadDataError, match="DISK_ERROR") as raised, code_errors(tmp_path), open_atomic(path):
+        raise OSError(errno.EIO, "input/output error")
+    cause = raised.value.__cause__
+    assert isinstance(cause, OSError)
+    assert cause.__cause__ is None
+    assert not path.exists()
+
+
+def test_a_noted_file_that_was_changed_or_lost_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"12345678")
+    files.note_whole(path)
+    files.require_whole(path, "fit it again")
+    path.write_bytes(b"12345679")
+    with pytest.raises(BadDataError, match=r"CHECKSUM: .*weights; fit it again"):
+        files.require_whole(path, "fit it again")
+    files.remove_noted(path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(BadDataError, match="CHECKSUM"):
+        files.require_whole(path, "fit it again")
 
 
 def test_json_has_sorted_names_and_no_nan(tmp_path: Path) -> None:

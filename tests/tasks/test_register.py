@@ -170,13 +170,18 @@ def test_a_registration_that_was_cut_short_is_continued_and_not_repeated(built: 
     registration = built.registrations[0]
     register_model(registration, built.store, built.recipe)
     before = show_model(built.store, NAME)
-    # As if it had been killed after everything was in the registry, before the store was sealed.
+    # As if it had been killed after everything was in the registry, before the store was sealed; an upload was cut.
     shutil.rmtree(built.store.path(registration))
+    (weights,) = built.store.root.rglob("artifacts/hf/model.safetensors")
+    cut = weights.with_name(".artifact.uploading.abcdefgh")
+    cut.write_bytes(weights.read_bytes()[:1000])
 
     register_model(registration, built.store, built.recipe)
 
     assert show_model(built.store, NAME) == before
     assert len(history(built, before.versions[0].run_id, "train/loss")) == 3
+    assert weights.exists()
+    assert not cut.exists()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,14 @@ def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.full
-def test_killed_at_file_events_all_over_a_run_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_killed_at_file_events_all_over_a_run_it_ends_with_the_same_bits(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     process = start("crash", tmp_path, 12)
     output, _ = process.communicate()
     assert process.returncode == 0
     kills = int(output)
+    record_property("faults", kills)
     assert kills >= 5
     folders = sorted(tmp_path.glob("[0-9]*"))
     assert len(folders) == kills + 1  # the last one was not killed

@@ -109,6 +109,7 @@ _DAMAGE_IN_TEXT = re.compile(r"Compressed file ended before|Invalid data stream|
 _OF_PATHS = {Code.NOT_FOUND: _REMOVED, Code.NOT_A_FOLDER: _IN_USE, Code.NOT_A_FILE: _IN_USE}
 # Rust writes `No space left on device (os error 28)`, Arrow `[errno 28] No space left on device`.
 _ERRNO_IN_TEXT = re.compile(r"(?:os error |\[errno )(\d+)", re.IGNORECASE)
+_LENGTH_IN_TEXT = "unexpected pos"
 _EXHAUSTED_IN_TEXT = (
     "can't start new thread", "unable to start watchdog thread", "can't allocate memory", "Cannot allocate memory",
     "failed to map segment from shared object", "cannot map zero-fill pages", "Too many open files",
@@ -133,6 +134,7 @@ def code_errors(where: Path | None = None) -> Iterator[None]:
 
 def to_coded(error: BaseException, where: Path | None = None) -> CodedError | None:
     """An error with a code for what the operating system or a library said; None for what may be a bug."""
+    error = _uncover(error)
     if isinstance(error, CodedError):
         return error
     meaning = _meaning_of(error)
@@ -144,6 +146,13 @@ def to_coded(error: BaseException, where: Path | None = None) -> CodedError | No
     name = getattr(error, "filename", None)
     place = name if isinstance(name, str | bytes | os.PathLike) else where
     return kind(code, f"{_say(error)}; at {os.fsdecode(place) if place else 'a place that is not named'}; {advice}")
+
+
+def _uncover(error: BaseException) -> BaseException:
+    """What the operating system said, where torch then complains of the length of a file that it could not write."""
+    if not (isinstance(error, RuntimeError) and _LENGTH_IN_TEXT in str(error)):
+        return error
+    return next((item for item in _chain(error) if isinstance(item, OSError)), error)
 
 
 def _inside(meaning: _Meaning, where: Path) -> _Meaning:
@@ -193,8 +202,13 @@ def _says_exhausted(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it was raised from or while that was handled, and so on, as a stack trace shows them."""
-    while error is not None:
+    """An error, what it was raised from or while that was handled, and so on, as a stack trace shows them.
+
+    Each once: an error that is raised from one that was raised while it was handled closes a ring.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 

@@ -62,7 +62,7 @@ class Code(StrEnum):
     CHANNEL_MISSING = "CHANNEL_MISSING"
     """A recording lacks the channel that is asked for. Do: correct channels in the corpus spec."""
     CHECKSUM = "CHECKSUM"
-    """A file is not the one that was sealed. Do: make it again with `wavlm stage KIND RECIPE --redo`."""
+    """A file is not the one that was sealed or written. Do: make it again with `wavlm stage KIND RECIPE --redo`."""
     CKPT_FOREIGN = "CKPT_FOREIGN"
     """A checkpoint belongs to another job. Do: train this job in another folder."""
     CKPT_FORMAT = "CKPT_FORMAT"

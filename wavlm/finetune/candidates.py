@@ -17,6 +17,7 @@ from torch import Tensor
 from wavlm.finetune.state import TuningProgress
 from wavlm.finetune.step import StageRun
 from wavlm.nn.files import save_tensors
+from wavlm.storage.files import note_whole, remove_noted, require_whole
 
 FOLDER = "candidates"
 
@@ -34,6 +35,7 @@ def note_candidate(run: StageRun, progress: TuningProgress, out: Path, oldest: i
     if is_wanted:
         (out / FOLDER).mkdir(exist_ok=True)
         save_tensors(_trained(run), _path(out, run.number, progress.update), {})
+        note_whole(_path(out, run.number, progress.update))
     if run.spec.keep == "best":
         begun = progress.updates - progress.update  # updates of the stages before
         _remove(out, run.number, _superseded(progress, oldest - begun))
@@ -49,7 +51,7 @@ def choose_weights(run: StageRun, progress: TuningProgress, out: Path) -> int | 
         return None
     best = progress.best
     if run.spec.keep == "best" and best is not None and best.update != progress.update:
-        _load(run, load_file(_path(out, run.number, best.update)))
+        _load(run, _read(_path(out, run.number, best.update)))
         return best.update
     return progress.update
 
@@ -90,10 +92,17 @@ def _mean(paths: Iterable[Path]) -> dict[str, Tensor]:
     count = 0
     for path in paths:
         count += 1
-        for name, tensor in load_file(path).items():
+        for name, tensor in _read(path).items():
             is_real = tensor.is_floating_point()
             total[name] = total[name] + tensor.double() if is_real and name in total else _widen(tensor)
     return {name: (tensor / count).float() if tensor.is_floating_point() else tensor for name, tensor in total.items()}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Weights that were written by this attempt or an earlier one. Raises BadDataError if they are damaged."""
+    require_whole(path, f"remove {path.parent.parent} and run again, from the start")
+    found: dict[str, Tensor] = load_file(path)
+    return found
 
 
 def _widen(tensor: Tensor) -> Tensor:
@@ -106,4 +115,4 @@ def _path(out: Path, stage: int, update: int) -> Path:
 
 def _remove(out: Path, stage: int, updates: Iterable[int]) -> None:
     for update in updates:
-        _path(out, stage, update).unlink(missing_ok=True)
+        remove_noted(_path(out, stage, update))

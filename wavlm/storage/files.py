@@ -11,9 +11,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
-from wavlm.errors import CannotWriteError
+from wavlm.errors import BadDataError, CannotWriteError
 from wavlm.storage.sharing import mode_in
 
 CHUNK_BYTES = 1 << 20
@@ -35,7 +35,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     except OSError as error:
-        raise _to_cannot_write(error, path) from error
+        _refuse(error, path)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -45,7 +45,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         sync(path.parent)
     except OSError as error:
-        raise _to_cannot_write(error, path) from error
+        _refuse(error, path)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
@@ -87,9 +87,12 @@ def hash_pieces(path: Path) -> Iterator[str]:
     yield digest.hexdigest()
 
 
-def note_whole(path: Path) -> None:
-    """Note the sha256 of a file beside it, in a file that is removed before a folder is sealed."""
-    write_text(_note_of(path), sha256_of(path))
+def note_whole(path: Path, content: Path | None = None) -> None:
+    """Note the sha256 of a file beside it, in a file that is removed before a folder is sealed.
+
+    content: where its bytes are until it is there: whoever finds the file then finds the note.
+    """
+    write_text(_note_of(path), sha256_of(content or path))
 
 
 def is_whole(path: Path) -> bool:
@@ -98,6 +101,12 @@ def is_whole(path: Path) -> bool:
         return _note_of(path).read_text() == sha256_of(path)
     except (OSError, ValueError):
         return False
+
+
+def require_whole(path: Path, remedy: str) -> None:
+    """Raise BadDataError (CHECKSUM) unless a file is the one that was noted. Reads all of it."""
+    if not is_whole(path):
+        raise BadDataError("CHECKSUM", f"this is not the file that was written; at {path}; {remedy}")
 
 
 def remove_noted(path: Path) -> None:
@@ -144,12 +153,20 @@ def explain_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _to_cannot_write(error, path) from error
+        _refuse(error, path)
 
 
 def nearest_existing(path: Path) -> Path:
     """The absolute path, or the nearest place above it at which there is something."""
     return next(item for item in (path, *path.parents) if item.exists() or item.is_symlink())
+
+
+def _refuse(error: OSError, path: Path) -> NoReturn:
+    """Raise CannotWriteError if that is what it means, else the error itself, which is not its own cause."""
+    coded = _to_cannot_write(error, path)
+    if coded is error:
+        raise error
+    raise coded from error
 
 
 def _to_cannot_write(error: OSError, path: Path) -> OSError:

@@ -21,6 +21,7 @@ from wavlm.execution.parts import use_executor
 from wavlm.execution.pool import Prepare
 from wavlm.execution.progress import Progress, no_progress
 from wavlm.features.extract import extraction_plan
+from wavlm.features.mfcc import Floats
 from wavlm.shards import Reader
 from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.specs.evaluation import FbankBaseline
@@ -114,6 +115,23 @@ def test_a_part_is_written_in_pieces_as_numpy_would_write_it_at_once(
     assert np.load(part.counts).tolist() == [len(item) for item in rows]
     norms = [[np.sqrt((item[:, state].astype(float) ** 2).sum(1)).mean() for state in (0, 1)] for item in whole]
     np.testing.assert_allclose(np.load(part.norms), norms, rtol=1e-12)
+
+
+@pytest.mark.parametrize("ending", [".npy", ".counts.npy", ".norms.npy"])
+def test_features_with_a_flipped_bit_are_computed_again(tmp_path: Path, ending: str) -> None:
+    example, plan = Example("3", "", "", 4000, Noise(3), ""), extraction_plan(1, 0, is_elsewhere=True)
+
+    def prepare() -> tuple[Floats, npt.NDArray[np.float64]]:
+        found = prepare_features([example], BASELINE, {}, tmp_path, plan, no_progress, is_pooled=False)
+        return found.read("3"), found.mean_norms(["3"])
+
+    before = prepare()
+    (path,) = (path for path in tmp_path.iterdir() if path.name.partition(".")[2] == ending.removeprefix("."))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-2] + bytes([whole[-2] ^ 64]) + whole[-1:])
+    for old, new in zip(before, prepare(), strict=True):
+        np.testing.assert_array_equal(new, old)
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize("ending", [".npy", ".counts.npy"])

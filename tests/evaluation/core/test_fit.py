@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.sealed import damaged
 from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.features.cache import Features
 from wavlm.evaluation.fit.head import Sets, fit_head, predict
@@ -114,6 +115,16 @@ def test_a_fit_that_ended_is_not_made_again(tmp_path: Path) -> None:
     again = TwoClasses()
     second = fit_head(again, _sets(), FIT, 1e-2, 0, path)
     assert again.updates == 0
+    assert all(torch.equal(value, _weights(first.head)[name]) for name, value in _weights(second.head).items())
+
+
+def test_a_fit_whose_file_was_damaged_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "fit.safetensors"
+    first = fit_head(TwoClasses(), _sets(), FIT, 1e-2, 0, path)
+    with damaged(path, lambda whole, _: whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:], 0):  # a bit of a weight
+        again = TwoClasses()
+        second = fit_head(again, _sets(), FIT, 1e-2, 0, path)
+    assert again.updates == 24
     assert all(torch.equal(value, _weights(first.head)[name]) for name, value in _weights(second.head).items())
 
 

@@ -16,7 +16,7 @@ CODED = {65, 69, 71, 73, 75, 77}  # how a parent may end whose child was killed
 
 def count(scene: Scene, row: Row) -> int:
     """The events of an undisturbed run."""
-    return scene.count(str(row.options["kind"]), Fault(whose=_whose(row)), _workers(row))
+    return scene.count(str(row.options["kind"]), _whose(row), _workers(row))
 
 
 def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:

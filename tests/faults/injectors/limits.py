@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.faults.catalogue import Row
 from tests.faults.injectors.refuse import check_message
 from tests.faults.scene import Scene
-from tests.faults.trial import run_forked
+from tests.faults.trial import Ended, run_forked
 
 STEP_BYTES = 256 << 10
 POINTS = {"memory": 64, "files": 12}
@@ -35,12 +35,16 @@ def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:
     scene.expected  # noqa: B018 - before the trial, whose folder it uses
     scene.fresh(kind)
     done = run_forked(partial(_work, scene, kind, what, point), scene.trial / "log")
-    is_crash = done.code in CRASHES or (done.code == 1 and any(text in done.last_line for text in CRASHES_IN_TEXT))
-    if not (is_crash and what == "memory"):
+    if not (is_crash(done) and what == "memory"):
         check_message(done)
     scene.check_half(kind)
     scene.check_rerun(kind)
     return 1, f"{done.code}: {done.last_line}" if done.code else "enough"
+
+
+def is_crash(done: Ended) -> bool:
+    """Whether a library ended that got no memory."""
+    return done.code in CRASHES or (done.code == 1 and any(text in done.last_line for text in CRASHES_IN_TEXT))
 
 
 def _work(scene: Scene, kind: str, what: str, point: int) -> None:

@@ -119,6 +119,8 @@ def _work(poison: Poison, folder: Path) -> None:
     assert refused.reason in poison.codes, f"{refused.reason} ({refused.detail}), expected one of {poison.codes}"
     assert facts.recordings == 4
     assert facts.recordings_used == 3
+    assert facts.samples_used == sum(clip.num_samples for clip in good)
+    assert facts.samples == facts.samples_used + facts.samples_excluded + facts.samples_refused
     assert sum(facts.excluded.values()) + sum(facts.rejected.values()) == 1
     assert {key.partition("_")[0].rpartition("/")[2] for key in read_index(out).keys} >= {clip.key for clip in good}
     sys.stdout.write(refused.reason)

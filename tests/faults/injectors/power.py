@@ -16,7 +16,7 @@ from tests.faults.trial import promise
 
 def count(scene: Scene, row: Row) -> int:
     """The events of an undisturbed run."""
-    return scene.count(str(row.options["kind"]), Fault())
+    return scene.count(str(row.options["kind"]))
 
 
 def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:

@@ -20,7 +20,7 @@ PARTS = 3  # of a message: what; where; what to do
 
 def count(scene: Scene, row: Row) -> int:
     """The events of an undisturbed run."""
-    return scene.count(str(row.options["kind"]), Fault())
+    return scene.count(str(row.options["kind"]))
 
 
 def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:

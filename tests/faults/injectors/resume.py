@@ -7,10 +7,12 @@ and of loading processes (0 to 2). The point is the seed.
 from __future__ import annotations
 
 import hashlib
+import json
 import random
+import shutil
 import sys
 from collections import Counter
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import numpy as np
 
 from tests.faults.catalogue import Row
 from tests.faults.scene import Scene
-from tests.faults.trial import promise, run_forked
+from tests.faults.trial import promise, run_forked, run_teaching
 from tests.staircases import job_of, write_corpus
 from tests.tiny_specs import tiny_training
 from wavlm.execution.job import TrainJob
@@ -38,19 +40,33 @@ def count(scene: Scene, row: Row) -> int:
 
 def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:
     """Cut, go on, compare with one rank that is never stopped, and count an epoch."""
-    folder = scene.folder / "resume"
-    if not folder.exists():
-        write_corpus(folder, "speech", UTTERANCES)
+    folder = _prepare(scene.folder)
     done = run_forked(partial(_work, folder, point), scene.folder / "log")
     promise(done.code == 0, f"ended with {done.code}: {done.said[-800:]}")
     return 1, done.last_line
 
 
+@lru_cache(1)
+def _prepare(scene_folder: Path) -> Path:
+    """A corpus, and beside it what one rank that is never stopped gets of it."""
+    folder = scene_folder / "resume"
+    shutil.rmtree(folder, ignore_errors=True)
+    done = run_teaching(partial(_write, folder), scene_folder / "log")
+    promise(done.code == 0, f"the undisturbed stream: {done.said[-1500:]}")
+    return folder
+
+
+def _write(folder: Path) -> None:
+    write_corpus(folder, "speech", UTTERANCES)
+    job = _job(folder, 0)
+    _check_epochs(job)
+    unbroken, _ = _deliver(job, SamplerState(), UPDATES, 1)
+    (folder / "unbroken.json").write_text(json.dumps(unbroken))
+
+
 def _work(folder: Path, seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311 - to be repeated
-    job = _job(folder, 0)
-    unbroken, _ = _deliver(job, SamplerState(), UPDATES, 1)
-    _check_epochs(folder, job)
+    unbroken = [tuple(item) for item in json.loads((folder / "unbroken.json").read_text())]
     found: list[Delivered] = []
     position, ways = SamplerState(), []
     while len(found) < UPDATES:
@@ -63,7 +79,7 @@ def _work(folder: Path, seed: int) -> None:
     sys.stdout.write(" | ".join(ways))
 
 
-def _check_epochs(folder: Path, job: TrainJob) -> None:
+def _check_epochs(job: TrainJob) -> None:
     """Every whole epoch has each utterance that is trained on once: by the names of the corpus, not by the sampler."""
     expected = {f"speech-{number:03d}" for number in range(6, UTTERANCES + 6)}
     keys: dict[int, Counter[str]] = {}

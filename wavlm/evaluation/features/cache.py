@@ -2,7 +2,8 @@
 
 The files of a part are those of `wavlm.evaluation.features.part`. The digest in their names is of the subject, the
 examples' audio and the form. So evaluations share features, whichever task they are of, and nothing has to be
-invalidated. Files that were not used longest are deleted where there are too many bytes.
+invalidated. Files that were not used longest are deleted where there are too many bytes. Each evaluation compares the
+digests of the files that it uses, once: a part with a damaged one is computed again.
 
 Legend: E examples, S states, F frames, D channels.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -29,11 +31,14 @@ from wavlm.execution.parts import run_parts
 from wavlm.execution.progress import Progress
 from wavlm.features.extract import ExtractionPlan, extraction_plan, release_gpu_memory
 from wavlm.features.mfcc import Floats
+from wavlm.storage.files import is_whole, remove_noted
 
 FORMAT = 2  # 2: a part with a value that float16 cannot hold is exact
 PART_SECONDS = 600.0  # of audio: a part is what one worker computes at a time, and is lost if it is killed
 SECONDS_PER_WORKER = 120.0  # starting a worker costs some seconds
 SECONDS_PER_GPU = 3600.0  # the same for a process with its own GPU
+
+logger = logging.getLogger(__name__)
 
 
 class Features:
@@ -104,7 +109,8 @@ def prepare_features(  # noqa: PLR0913 - what, of what, where, how
     """
     cache.mkdir(parents=True, exist_ok=True)
     parts = list(_cut(examples, subject, shards, cache, is_pooled=is_pooled))
-    is_there = [_note_use(part) for part in parts]  # now: another run deletes what was not used longest
+    # Now: another run deletes what was not used longest.
+    is_there = [_note_use(part) and _is_undamaged(part) for part in parts]
     while True:
         missing = [part for part, found in zip(parts, is_there, strict=True) if not found]
         processes = _num_processes(sum(item.seconds for part in missing for item in part.examples), plan)
@@ -134,6 +140,15 @@ def _note_use(part: FeaturePart) -> bool:
         part.path.unlink(missing_ok=True)
         return False
     return True
+
+
+def _is_undamaged(part: FeaturePart) -> bool:
+    """Whether the files of a part are those that were written. If not, the last one goes, as above."""
+    if all(is_whole(path) for path in (part.counts, part.norms, part.path)):
+        return True
+    logger.warning("features that are damaged, or of an earlier version, are computed again; at %s", part.path)
+    part.path.unlink(missing_ok=True)
+    return False
 
 
 def _num_processes(seconds: float, plan: ExtractionPlan) -> int:
@@ -168,7 +183,7 @@ def remove_unused(cache: Path, most_bytes: float) -> int:
         if left - removed <= most_bytes:
             break
         for path, _ in sorted(parts[digest], key=lambda item: item[0].name != f"{digest}.npy"):
-            path.unlink(missing_ok=True)
+            remove_noted(path)
         removed += sizes[digest]
     return removed
 

@@ -1,6 +1,6 @@
 """Compute the features of some examples and write them as they come: memory does not grow with a part.
 
-A part of the features is three files, of which the last is there last:
+A part of the features is three files, of which the last is there last, and a note of the digest of each:
 
     <digest>.counts.npy   frames of each example, (E,); with pooled features 1 each
     <digest>.norms.npy    mean L2 norm of the frames of each example and state, (E, S)
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from wavlm.evaluation.features.states import ComputeStates, Subject, open_subjec
 from wavlm.features.extract import one_thread
 from wavlm.features.mfcc import Floats
 from wavlm.shards import Reader
-from wavlm.storage.files import open_atomic
+from wavlm.storage.files import note_whole, open_atomic
 
 LARGEST_HALF = 60_000.0  # float16 ends at 65,504
 Array = npt.NDArray[np.generic]
@@ -175,8 +176,16 @@ def _open_rows(path: Path, shape: tuple[int, ...], dtype: np.dtype[np.floating])
         begin = write_header()
         yield add
         assert write_header() == begin  # noqa: S101 - by the room that NumPy leaves
+        _note(path, file)
 
 
 def _save(path: Path, values: Array) -> None:
     with open_atomic(path) as file:
         np.save(file, values, allow_pickle=False)
+        _note(path, file)
+
+
+def _note(path: Path, file: IO[bytes]) -> None:
+    """Note the digest before the file is there: another run takes a file without a note for damaged."""
+    file.flush()
+    note_whole(path, Path(file.name))

@@ -27,6 +27,7 @@ from wavlm.evaluation.tasks.task import Batch, KeepsHeads, Moment, Scorer, Size,
 from wavlm.nn.files import save_tensors
 from wavlm.rng import rng_for, seed_for
 from wavlm.specs.evaluation import FitSpec
+from wavlm.storage.files import is_whole, note_whole
 
 STATE = "state"  # the entry of the file's header that holds the progress
 
@@ -92,6 +93,7 @@ def fit_head(  # noqa: PLR0913, PLR0917 - what, on what, how, where
                 best = _judge(state, found, head, best)
                 if isinstance(trainee, KeepsHeads) and trainee.keeps_heads and found is not None:
                     save_tensors(_copy(head), kept_path(path, state.update), {})
+                    note_whole(kept_path(path, state.update))
                 state.is_over = state.update >= fit.updates or state.worse >= fit.patience or not is_finite
                 _write(path, head, best, optimizer, state)
     head.load_state_dict(best)
@@ -244,10 +246,13 @@ def _write(
             tensors |= {f"moment.{number}.{name}": torch.as_tensor(value) for name, value in moments.items()}
     copies = {name: value.clone() for name, value in tensors.items()}  # safetensors refuses shared memory
     save_tensors(copies, path, {STATE: json.dumps(asdict(state))})
+    note_whole(path)
 
 
 def _read(path: Path, head: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Progressed, dict[str, Tensor]] | None:
-    """What an earlier attempt saved; None if there is nothing, or another form of it: then the fit begins anew."""
+    """What an earlier attempt saved; None if there is nothing, or something else: then the fit begins anew."""
+    if not is_whole(path):
+        return None
     try:
         with safe_open(path, framework="pt") as file:
             state = Progressed(**json.loads((file.metadata() or {})[STATE]))

@@ -14,6 +14,7 @@ from wavlm.evaluation.fit.head import kept_path, predict
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.tasks.task import Size, Trainee
 from wavlm.specs.evaluation import FitSpec
+from wavlm.storage.files import require_whole
 
 
 def score_best_on_test(  # noqa: PLR0913, PLR0917 - of what, by what, where
@@ -32,6 +33,7 @@ def score_best_on_test(  # noqa: PLR0913, PLR0917 - of what, by what, where
         path = folder / f"{learning_rate:g}-{seed}.safetensors"
         figures = []
         for kept in sorted(path.parent.glob(kept_path(path, "*").name)):
+            require_whole(kept, f"remove {folder} and run again: its heads are fitted anew")
             head = trainee.make_head(size).to(device)
             head.load_state_dict(load_file(kept, device))
             found = predict(trainee, head, test, features, device)

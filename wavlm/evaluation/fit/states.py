@@ -12,7 +12,7 @@ from wavlm.evaluation.features.cache import Features
 from wavlm.evaluation.fit.head import value_of
 from wavlm.evaluation.splits import Split
 from wavlm.evaluation.tasks.task import Untrained
-from wavlm.storage.files import read_json, write_json
+from wavlm.storage.files import is_whole, note_whole, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,11 @@ def compare_states(  # noqa: PLR0913 - what, on what, where
     alone = []
     for state in range(num_states):
         path = folder / f"state{state}.json"
-        if not path.exists():
+        if not is_whole(path):
             predictions = task.compare(split.dev, features, state, device)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, {"dev": value_of(task, split.dev, predictions)})
+            note_whole(path)
         alone.append(read_json(path)["dev"])
         step()
     known = [state for state, value in enumerate(alone) if value is not None]
