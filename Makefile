@@ -75,7 +75,7 @@ mutants: .venv/.dev
 
 # Each small system trained on real speech, and scored on other voices beside itself without training and a trivial answer.
 # Within an hour; stands on the champion of `make demo`; goes on where it was stopped; writes docs/evaluation/learn.md.
-# One of them: make learn LEARN_FLAGS="--only asv-small"
+# One of them: make learn LEARN_FLAGS="--only asv-small"; three seeds of each: LEARN_FLAGS="--seeds 3"
 learn: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.learn --store $(STORE) $(LEARN_FLAGS)
 

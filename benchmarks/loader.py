@@ -32,7 +32,9 @@ from wavlm.loader.masking import Spans
 from wavlm.shards import Reader, read_index
 from wavlm.shards.flac import decode_flac_int16
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MaskSpec, TrainSpec
-from wavlm.specs.shapes import FRAME_RATE_HZ, num_frames, samples_of
+from wavlm.specs.base import FRAME_RATE_HZ
+from wavlm.specs.frames import PAPER_FRAMES
+from wavlm.specs.shapes import num_frames
 
 Waveforms = npt.NDArray[np.float32]
 Pipeline = Callable[[], float]  # does an epoch's worth of work; seconds of audio delivered
@@ -159,7 +161,7 @@ def _batch(
     crops, targets = [], []
     for key, waveform in group:
         first = int(rng.integers(num_frames(len(waveform)) - frames + 1))
-        crops.append(waveform[first * HOP_SAMPLES :][: samples_of(frames)])
+        crops.append(waveform[first * HOP_SAMPLES :][: PAPER_FRAMES.samples_of(frames)])
         targets.append(labels[key][first : first + frames].astype(np.int64))
     mixed = _mix(np.stack(crops), rng)
     seeds = rng.integers(2**64, size=len(group), dtype=np.uint64)

@@ -27,8 +27,8 @@ from wavlm.rng import rng_for
 from wavlm.shards import Reader, build_shards, read_index, read_listing
 from wavlm.shards.recordings import Intake
 from wavlm.specs import SAMPLE_RATE_HZ, CorpusSpec, FolderSource, ShardSpec
+from wavlm.specs.frames import num_labels
 from wavlm.specs.layouts import GenericLayout
-from wavlm.specs.shapes import num_labels
 from wavlm.storage.files import write_json
 
 Floats = npt.NDArray[np.float32]

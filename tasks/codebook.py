@@ -24,6 +24,6 @@ def codebook(artifact: Codebook, store: Store, runtime: Runtime) -> Path:
         teacher = store.path(artifact.teacher) if artifact.teacher else None
         # A sample is small: on a cluster it takes no GPU from the labels.
         plan = extraction_plan(runtime.workers, *((0,) if runtime.cluster else ()), is_elsewhere=bool(runtime.cluster))
-        return build_codebook(artifact.spec, folders, teacher, out, plan, progress)
+        return build_codebook(artifact.spec, folders, teacher, out, plan, progress, artifact.grid)
 
     return make_stage(artifact, store, runtime, build)

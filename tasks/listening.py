@@ -46,7 +46,7 @@ def write_batch(recipe: Recipe, store: Store, iteration: int | None, epoch: int,
         (drawn,) = mixing.draw([micro_batch])
         clean = TrainingSamples(job.model_copy(update={"mix": None})).make(drawn)
         mixed = mixing.make(drawn)
-    rate_hz = mixing.utterances.sample_rate_hz
+    rate_hz = mixing.utterances.grid.sample_rate_hz
     return [*_write_pairs(clean, mixed, out, rate_hz), *_write_effects(job, clean.waveforms[0], out, rate_hz)]
 
 

@@ -22,6 +22,6 @@ def mixtures(artifact: Mixtures, store: Store, runtime: Runtime) -> Path:
         speech, noise, rooms = (
             [store.path(item) for item in items] for items in (artifact.speech, artifact.noise, artifact.rooms)
         )
-        return build_mixtures(artifact.spec, artifact.mix, speech, noise, rooms, out, progress)
+        return build_mixtures(artifact.spec, artifact.mix, speech, noise, rooms, out, progress, artifact.grid)
 
     return make_stage(artifact, store, runtime, build)

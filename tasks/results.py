@@ -6,15 +6,17 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tasks.registry import description
 from tasks.registry.connection import connect, translate_registry_errors
-from tasks.registry.evaluated import add_results, push_metrics
+from tasks.registry.evaluated import add_results, push_metrics, rewrite
 from tasks.registry.lineage import CARD_FILE
 from tasks.registry.runs import log_file
 from tasks.registry.versions import MODEL_FOLDER, find_by_key, has_model
 from wavlm.errors import LockedError, ServiceMissingError
+from wavlm.evaluation.results.sections import carry_sections
 from wavlm.pipeline.artifacts import Registration
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.published import RESULTS_FOLDER, find_unpublished, note_published
@@ -67,8 +69,11 @@ def _publish(item: Registration, recipe: Recipe, store: Store) -> str:
         push_metrics(registry, version.run_id, metrics)
         for path in sorted((out / RESULTS_FOLDER).glob("*/*")):
             log_file(registry, version.run_id, path, f"{RESULTS_FOLDER}/{path.parent.name}")
-        log_file(registry, version.run_id, out / CARD_FILE, MODEL_FOLDER)
         report = replace(gather_report(model, recipe, store), registration=facts)
-        log_file(registry, version.run_id, write_report(report, out), "")
+        made = ((MODEL_FOLDER, out / CARD_FILE), ("", write_report(report, out)))
+        for place, path in made:  # with what was evaluated by the name of the version
+            new, suite = path.read_text(encoding="utf-8"), recipe.evaluate.name
+            if not rewrite(registry, version.run_id, place, path.name, partial(carry_sections, new=new, without=suite)):
+                log_file(registry, version.run_id, path, place)
     note_published(item, recipe, store)
     return version.reference

@@ -149,7 +149,7 @@ def write_fakes(folder: Path, size: int) -> None:
                 writer.append(name, values, dtype)
         return {"first_rows": [0], "footers": ["00" * 32]}
 
-    name = _fingerprint([(folder / "labels", shards)])
+    name = _fingerprint([(folder / "labels", shards)], None)
     open_columns(cache_of(make_job(folder)) / f"labels-{name}", build)
 
 

@@ -89,7 +89,7 @@ def diarize_fit(
         typer.Option(help="Whether a speaker's name in RTTM is one voice in all conversations, or in its own alone"),
     ] = "everywhere",
 ) -> None:
-    """Tune how a system of the task asv clusters: a PLDA, and the stop of each method that is best on conversations.
+    """Tune how a system of the task asv clusters: a PLDA, the stop of each method that is best, the settings of VBx.
 
     They have to be others than those that are scored. What comes out is kept in the system's folder.
 
@@ -101,7 +101,8 @@ def diarize_fit(
 
     fitted = fit_folder(folder, system, names)
     stops = ", ".join(f"{name} {stop:g}" for name, stop in fitted.stops.items())
-    console.out.print(f"best method: {fitted.method}; stops: {stops}", highlight=False, soft_wrap=True)
+    vbx = f"Fa {fitted.vbx.evidence:g}, Fb {fitted.vbx.regularisation:g}, loop {fitted.vbx.loop:g}"
+    console.out.print(f"best method: {fitted.method}; stops: {stops}; VBx: {vbx}", highlight=False, soft_wrap=True)
 
 
 def _require_reference(names: dict[str, Path], right: dict[str, list[tuple[float, float, str]]]) -> None:

@@ -23,6 +23,7 @@ from wavlm.pipeline.artifacts import (
     Shards,
 )
 from wavlm.pipeline.cost import cost
+from wavlm.pipeline.evaluation_stages import FEATURES
 from wavlm.pipeline.first_downloads import describe_digests
 from wavlm.pipeline.garbage.thinned import find_thinned
 from wavlm.pipeline.gpus import ASSUMED_UTILISATION, GPUS
@@ -183,12 +184,15 @@ def _captions(estimate: Cost) -> Iterator[str]:
         f"iteration {number}: {parameters / 1e6:,.1f} M parameters, {f'{epochs:,.1f}' if epochs else '?'} epochs"
         for number, (parameters, epochs) in enumerate(zip(estimate.parameters, estimate.epochs, strict=True), 1)
     ]
-    yield f"{hours} h of speech{unknown}; {'; '.join(iterations)}."
+    spoken = f"{hours} h of speech{unknown}"
+    yield f"{'; '.join([spoken, *iterations])}." if iterations else f"No network is pre-trained{unknown}."
     kept = Sum(estimate.disk_gigabytes.known - estimate.freed_gigabytes.known, estimate.disk_gigabytes.unknown)
     yield (
         "Left: disk for what the store does not hold yet. Peak: what is taken while a stage runs, if nothing was "
         f"deleted; {kept.show(1)} GB stay after `wavlm gc --delete`."
     )
+    if any(item.stage == FEATURES for item in estimate.stages):
+        yield "Features of evaluations: all utterances are counted; the option --features-gigabytes bounds what stays."
     if estimate.in_place:
         yield f"Not counted: the files of folders that are read in place ({', '.join(estimate.in_place)})."
     yield (
@@ -198,9 +202,10 @@ def _captions(estimate: Cost) -> Iterator[str]:
     if estimate.heads.fits:
         yield (
             f"Heads: {estimate.heads.fits:,} fits with {estimate.heads.updates:,} updates, all of which are counted; "
-            f"early stopping makes fewer. Without a GPU {estimate.heads.core_hours.show(1)} core h. LSTMs do not reach "
-            "the assumed rate of a GPU."
+            "early stopping makes fewer. LSTMs do not reach the assumed rate of a GPU."
         )
+    of_heads = f", {estimate.heads.core_hours.show(1)} of them for heads" if estimate.heads.fits else ""
+    yield f"Without a GPU: {estimate.core_hours_without_gpu.show(1)} core h in all{of_heads}."
     if estimate.beam_searched:
         yield f"Not counted: the beam search over the test part of {', '.join(estimate.beam_searched)}, on one core."
     wanted = {item.precision for item in estimate.stages if item.petaflops.known}

@@ -31,7 +31,9 @@ def results(
     suite: Annotated[
         Path | None, typer.Option(metavar="SUITE", help="Only evaluations of this suite: file or shipped name")
     ] = None,
-    published: Annotated[bool, typer.Option("--published", help="Published figures, in tables of their own")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="Published figures too: tables of their own; in csv and json, rows")
+    ] = False,
     form: Annotated[Format, typer.Option("--format", help="csv and json have a row per figure")] = "table",
     layers: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write each model's layer heat map there: PNG and CSV")
@@ -52,6 +54,9 @@ def results(
       [cyan]wavlm results --models wavlm-demo:2,fbank --format csv[/]
     """
     from wavlm.evaluation.results.board import keep, long_rows, to_csv
+    from wavlm.evaluation.results.published import read_published
+    from wavlm.evaluation.results.published_tables import published_long_rows
+    from wavlm.pipeline.protocols import check_protocols
     from wavlm.pipeline.scoreboard import choose_subjects, read_stored_results
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import find_suite, list_suites
@@ -63,11 +68,14 @@ def results(
         names = [item.name for item in chosen.evaluations]
         suites = {chosen.name: names}
     wanted = [name for name in models.split(",") if name]
-    board = keep(choose_subjects(read_stored_results(Store(store)), wanted), names)
+    held = Store(store)
+    board = keep(check_protocols(choose_subjects(read_stored_results(held), wanted), held), names)
+    figures = read_published() if published else ()
+    rows = [*long_rows(board), *published_long_rows(figures, board)]
     if form == "json":
-        print_json(list(long_rows(board)))
+        print_json(rows)
     elif form == "csv":
-        console.out.print(to_csv(long_rows(board)), end="", markup=False, highlight=False, soft_wrap=True)
+        console.out.print(to_csv(rows), end="", markup=False, highlight=False, soft_wrap=True)
     else:
         print_board(board, form, suites=suites, published=published)
     if layers is not None:
@@ -109,9 +117,9 @@ def print_board(
             _print_lines(list(notes_of(part)), form)
     if published:
         rows = read_published()
-        for title, table in published_tables(rows, [it.facts for it in board.results]):
+        for title, table in published_tables(rows, board):
             _print_table(title, table, form)
-        _print_lines([*differences(it.facts for it in board.results), *footnotes(rows)], form)
+        _print_lines([*differences(board), *footnotes(rows)], form)
 
 
 def _print_table(title: str, rows: Sequence[dict[str, str]], form: Format) -> None:

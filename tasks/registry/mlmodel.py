@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.registry.versions import MODEL_FOLDER
 from wavlm.pipeline.artifacts import Model
-from wavlm.specs.shapes import sample_rate_of
+from wavlm.specs.frames import sample_rate_of
 
 MLMODEL_FILE = "MLmodel"
 LOADER_MODULE = "wavlm.export.pyfunc"
@@ -21,7 +21,7 @@ def write_mlmodel(model: Model, run_id: str, folder: Path) -> Path:
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    rate_hz = sample_rate_of(model.network.conv_layers)
+    rate_hz = sample_rate_of(model.network)
     waveforms = TensorSpec(np.dtype(np.float32), (-1, -1))
     states = TensorSpec(np.dtype(np.float32), (model.network.num_layers + 1, -1, -1, model.network.width))
     described = MlflowModel(

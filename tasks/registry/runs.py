@@ -153,10 +153,11 @@ def fetch_file(registry: Registry, run_id: str, path: str, folder: Path) -> Path
 
 
 def has_file(registry: Registry, run_id: str, path: str) -> bool:
-    """Whether a file at the top of a run's artifacts is there."""
+    """Whether a file is among a run's artifacts."""
     if beside := _folder_of(registry, run_id):
         return (beside / path).is_file()
-    return path in [item.path for item in registry.client.list_artifacts(run_id)]
+    folder = path.rpartition("/")[0] or None
+    return path in [item.path for item in registry.client.list_artifacts(run_id, folder)]
 
 
 def artifact_uri(registry: Registry, run_id: str) -> str:

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.numeric, pytest.mark.slow]
 
 # Ranks add the gradients of an update's four groups in another order: three additions, six times.
 TOLERANCE = relative_tolerance(3 * 6)
+OTHERS = {"one-contrast": fakes.contrastive_job, "one-streams": fakes.streams_job}
 SPLIT = ("fsdp", "fsdp-recomputing", "ddp-then-fsdp", "fsdp-then-ddp")
 
 
@@ -29,10 +30,11 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pair")
     ranks = pair.start("tests.train.pair", folder)
     torch.set_num_threads(1)
-    job, alone = fakes.job(folder / "one"), Ranks(0, 1, torch.device("cpu"))
-    job.out.mkdir()
-    with StopRequest() as stop:
-        train(job, fakes.data(job, alone), alone, stop)
+    alone = Ranks(0, 1, torch.device("cpu"))
+    for job in (fakes.job(folder / "one"), *(make(folder / name) for name, make in OTHERS.items())):
+        job.out.mkdir()
+        with StopRequest() as stop:
+            train(job, fakes.data(job, alone), alone, stop)
     said = [rank.communicate()[0] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], said
     return folder
@@ -45,11 +47,18 @@ def curve(folder: Path) -> list[metrics.MetricsRecord]:
     ]
 
 
-@pytest.mark.parametrize("way", ["ddp", *SPLIT])
-def test_losses_and_weights_are_those_of_one_process(out: Path, way: str) -> None:
-    for ours, theirs in zip(curve(out / way), curve(out / "one"), strict=True):
+@pytest.mark.parametrize(
+    ("way", "alone"),
+    [
+        *((way, "one") for way in ("ddp", *SPLIT)),
+        ("contrast-fsdp", "one-contrast"),
+        ("streams-fsdp", "one-streams"),
+    ],
+)
+def test_losses_and_weights_are_those_of_one_process(out: Path, way: str, alone: str) -> None:
+    for ours, theirs in zip(curve(out / way), curve(out / alone), strict=True):
         assert ours == pytest.approx(theirs, rel=TOLERANCE)
-    one, other = (load_file(out / name / "model.safetensors") for name in ("one", way))
+    one, other = (load_file(out / name / "model.safetensors") for name in (alone, way))
     assert one.keys() == other.keys()
     for name, weight in one.items():
         torch.testing.assert_close(other[name], weight, rtol=TOLERANCE, atol=TOLERANCE, msg=name)

@@ -72,6 +72,16 @@ def test_the_best_layer_alone_is_darkest_also_where_lower_is_better(metric: str,
     assert int(cells.get_array().argmax()) == darkest  # type: ignore[union-attr]
 
 
+def test_equal_weights_look_equal_and_larger_ones_of_another_task_are_darker() -> None:
+    figure = plot_heat_map([weighed("pr", (0.24, 0.26, 0.25, 0.25)), weighed("sid", (1.0, 0.0, 0.0, 0.0))])
+    assert figure is not None
+    for axes in figure.axes:
+        (cells,) = axes.collections
+        flat, sharp = cells.get_array().reshape(2, 4)  # type: ignore[union-attr]
+        assert flat.tolist() == pytest.approx([0.24, 0.26, 0.25, 0.25])
+        assert sharp.tolist() == [1.0, 0.0, 0.0, 0.0]
+
+
 def test_the_same_results_give_the_same_picture(tmp_path: Path) -> None:
     results = [weighed("ks", (0.2, 0.8), (0.1, 0.9))]
     first, second = (write_heat_map(results, tmp_path / f"{n}.png", "iteration1") for n in (1, 2))

@@ -24,7 +24,7 @@ from wavlm.execution.metrics import MetricsRecord
 from wavlm.execution.runtime import Runtime
 from wavlm.labels.files import Header, write_labels
 from wavlm.shards import read_index, read_listing
-from wavlm.specs.shapes import num_labels
+from wavlm.specs.frames import num_labels
 from wavlm.storage.files import read_json, sha256_of, write_json
 
 ROOT = Path(__file__).parents[2]

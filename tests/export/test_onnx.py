@@ -21,6 +21,7 @@ from wavlm.export.onnx.run import OnnxNetwork
 from wavlm.export.onnx.write import outputs_of, write_int8, write_onnx
 from wavlm.nn import WavLM, save_model
 from wavlm.specs.shapes import num_frames
+from wavlm.storage.files import sha256_of
 
 pytestmark = pytest.mark.numeric
 
@@ -112,7 +113,11 @@ def test_a_graph_gives_torchs_frames_for_all_lengths_and_batches_in_a_process_wi
 
 
 @pytest.mark.full
-def test_an_export_states_its_drift_on_speech_and_int8_touches_products_alone(tmp_path: Path) -> None:
+def test_an_export_states_its_drift_on_speech_and_int8_touches_products_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its weights in a second file, as those of more than 2 GB have to be."""
+    monkeypatch.setattr("wavlm.export.onnx.write.LARGEST_FILE", 1000)
     model = lively(base(num_layers=1), num_clusters=7).eval()
     save_model(model, tmp_path / "model")
     (tmp_path / "speech").mkdir()
@@ -127,6 +132,9 @@ def test_an_export_states_its_drift_on_speech_and_int8_touches_products_alone(tm
     assert f"{100 * by_file['model.int8.onnx']['hidden_state_1'].labels_kept:.2f} %" in card
     assert json.loads((tmp_path / "onnx" / "onnx.json").read_text())["opset"] == facts.opset
     whole, quantised = (onnx.load(tmp_path / "onnx" / name).graph.node for name in facts.megabytes)
+    for name in facts.megabytes:
+        assert (tmp_path / "onnx" / f"{name}.data").stat().st_size > 10_000
+        assert facts.sha256[f"{name}.data"] == sha256_of(tmp_path / "onnx" / f"{name}.data")
     count = lambda nodes, kind: sum(node.op_type == kind for node in nodes)  # noqa: E731
     assert count(quantised, "Conv") == count(whole, "Conv") > 0
     assert count(quantised, "MatMulInteger") == 1 + 4 * 1  # projection; qkv, out, fc1, fc2

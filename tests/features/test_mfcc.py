@@ -14,7 +14,7 @@ import torch
 
 from tests.numerics import require_close
 from wavlm.features.mfcc import mfcc, mfcc_batch
-from wavlm.specs.shapes import num_labels
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid, num_labels
 
 pytestmark = pytest.mark.numeric
 
@@ -79,9 +79,11 @@ def slow_deltas(rows: np.ndarray) -> np.ndarray:
     return np.array(slopes)
 
 
-def kaldi_mfcc(waveform: np.ndarray, rate_hz: int = 16000) -> np.ndarray:
-    options = knf.MfccOptions()
+def kaldi_mfcc(waveform: np.ndarray, grid: FrameGrid = PAPER_FRAMES) -> np.ndarray:
+    options, rate_hz = knf.MfccOptions(), grid.sample_rate_hz
     options.frame_opts.samp_freq = rate_hz
+    options.frame_opts.frame_length_ms = (grid.window_samples + 0.01) * 1000 / rate_hz  # Kaldi rounds down
+    options.frame_opts.frame_shift_ms = (grid.hop_samples / 2 + 0.01) * 1000 / rate_hz
     options.frame_opts.dither = 0
     options.frame_opts.snip_edges = True
     options.use_energy = False
@@ -109,22 +111,31 @@ def test_mfcc_of_speech_agrees_with_kaldi(real_data: Path) -> None:
         np.testing.assert_allclose(found, expected, atol=SPEECH_TOLERANCE)
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 24000, 48000])
-def test_mfcc_at_another_rate_agrees_with_kaldi(rate_hz: int, real_data: Path) -> None:
-    for waveform in [*speech(real_data, 2), noise(rate_hz // 40, seed=1), noise(rate_hz // 40 + rate_hz // 100 - 1)]:
+@pytest.mark.parametrize(
+    "grid",
+    [
+        *(FrameGrid.standard(rate_hz) for rate_hz in (8000, 24000, 44100, 48000)),
+        FrameGrid(sample_rate_hz=24000, window_samples=400, hop_samples=320),  # 75 frames per second
+        FrameGrid(sample_rate_hz=44100, window_samples=400, hop_samples=320),  # 137.8
+    ],
+    ids=str,
+)
+def test_mfcc_at_another_rate_agrees_with_kaldi(grid: FrameGrid, real_data: Path) -> None:
+    window, rate_hz = grid.window_samples, grid.sample_rate_hz
+    for waveform in [*speech(real_data, 2), noise(window, seed=1), noise(window + grid.hop_samples // 2 - 1)]:
         given = soxr.resample(waveform, 16000, rate_hz) if len(waveform) > 2000 else waveform
-        found, expected = mfcc(given, rate_hz)[:, :13], kaldi_mfcc(given, rate_hz)
+        found, expected = mfcc(given, grid)[:, :13], kaldi_mfcc(given, grid)
         assert found.shape == expected.shape
-        assert len(found) == num_labels(len(given), 100, rate_hz)
+        assert len(found) == num_labels(len(given), 2 * grid.rate_hz, grid)
         np.testing.assert_allclose(found, expected, atol=SPEECH_TOLERANCE)
 
 
 def test_deltas_of_a_padded_batch_at_8_khz_end_with_each_utterance() -> None:
     waveforms = [noise(4000), noise(2345, seed=1), noise(200, seed=2)]
     batch, lengths = pad_batch(waveforms, 0.7)
-    rows = mfcc_batch(batch, lengths, 8000)
+    rows = mfcc_batch(batch, lengths, FrameGrid.standard(8000))
     for waveform, row in zip(waveforms, rows, strict=True):
-        expected = mfcc(waveform, 8000)
+        expected = mfcc(waveform, FrameGrid.standard(8000))
         np.testing.assert_allclose(row[: len(expected)].numpy(), expected, atol=SPEECH_TOLERANCE)
 
 

@@ -108,7 +108,7 @@ def cases(table: dict[str, object]) -> list[Change]:
 @pytest.mark.parametrize(
     ("spec", "fields"),
     [
-        (NetworkSpec, {*NETWORK}),
+        (NetworkSpec, {*NETWORK, "sample_rate_hz"}),  # which audio it is for: tests/loader/test_frame_rates.py
         (ConvLayer, {*CONV_LAYER}),
         # Of mask: each field below. Windows: tests/loader/test_windows.py.
         (TrainSpec, {*TRAINER, *LOADER, *ONE_VALUE, "mask", "window_shards"}),

@@ -33,7 +33,7 @@ from wavlm.pipeline.plan import plan
 from wavlm.pipeline.resolve import read_folders, resolve
 from wavlm.pipeline.selection import select, select_needed
 from wavlm.pipeline.store import Store
-from wavlm.specs import NetworkSpec, Recipe
+from wavlm.specs import ConvLayer, NetworkSpec, Recipe, paper_conv_layers
 from wavlm.specs.tree import RecipeError
 from wavlm.specs.yaml import read_recipe
 from wavlm.storage.facts import Facts
@@ -48,6 +48,8 @@ STYLES = {
 }
 LARGE_FIELDS = "extractor_norm: layer, norm_first: true, normalize_waveform: true"
 TEACHER = "{type: hidden, model: base, layer: 2}"
+# Frames of 720 samples: those of the network that learns see 400.
+LONGER = (*paper_conv_layers(8)[:-1], ConvLayer(channels=8, kernel=4, stride=2))
 
 
 def release(network: NetworkSpec, folder: Path) -> WavLM:
@@ -209,8 +211,8 @@ def test_a_layer_that_a_described_model_lacks_is_found_while_reading(tmp_path: P
             lambda folder: (folder / "config.json").write_text(
                 '{"model_type": "hubert", "conv_stride": [4,2,2,2,2,2,2]}'
             ),
-            "MODEL_NETWORK",
-            "50 frames per second",
+            "START_NETWORK",
+            "conv_layers",
         ),
     ],
 )
@@ -232,6 +234,7 @@ def test_a_bad_model_is_found_before_any_data_work(tmp_path: Path, change, code:
         (tiny_network(), "{type: hidden, model: base, layer: 3}", "LAYER_MISSING"),
         (tiny_network(), "{type: hidden, model: base, layer: 1, output: normed}", "LAYER_MISSING"),
         (tiny_large_network(), "{type: hidden, model: base, layer: 1, output: normed}", None),
+        (tiny_network(conv_layers=LONGER), "{type: hidden, model: base, layer: 1}", "SAMPLE_RATE"),
     ],
 )
 def test_layers_are_checked_against_a_release_before_any_data_work(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 import torch
 from torch import nn
 
@@ -17,14 +18,17 @@ from tests.finetune.made import stage
 from tests.mini_shards import Spoken, write_shards
 from tests.tiny_specs import tiny_large_network, tiny_network
 from wavlm.engine.ranks import Ranks
+from wavlm.errors import UsageError
 from wavlm.evaluation.examples import Example, Take
 from wavlm.evaluation.tasks.task import Moment
 from wavlm.finetune import step
 from wavlm.finetune.augment import Augmenter
+from wavlm.finetune.build import open_network
 from wavlm.finetune.data import hear
 from wavlm.finetune.system import TunedSystem
 from wavlm.nn import WavLM
-from wavlm.specs import MixSpec, NetworkSpec
+from wavlm.specs import ConvLayer, MixSpec, NetworkSpec
+from wavlm.specs.evaluation import RandomBaseline
 from wavlm.specs.shapes import num_frames
 from wavlm.specs.stages import FinetuneStage
 
@@ -61,6 +65,37 @@ def test_states_of_a_padded_micro_batch_are_those_of_each_recording_alone(networ
         expected = torch.cat(alone)  # (S, F, D)
         found = batch.states[row, :, : expected.shape[1]]
         assert torch.allclose(found, expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
+
+
+def test_a_network_for_8_khz_gets_speech_of_8_khz_and_its_frames_have_the_times_of_the_targets() -> None:
+    convs = [(10, 5), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2)]
+    layers = tuple(ConvLayer(channels=8, kernel=kernel, stride=stride) for kernel, stride in convs)
+    torch.manual_seed(0)
+    model = WavLM(tiny_network(conv_layers=layers), 2).eval()
+    assert model.sample_rate_hz == 8000
+    waveforms = _waveforms()
+    batch = (
+        TunedSystem(model, nn.Identity(), is_pooled=False)
+        .eval()
+        .batch(hear(waveforms, [_example(str(n), n) for n in LENGTHS], None))
+    )
+    assert batch.num_frames.tolist() == [(length - 400) // 320 + 1 for length in LENGTHS]  # those of 16 kHz
+    assert batch.waveforms.shape[1] == max(LENGTHS)  # what heads separate or resynthesise stays at 16 kHz
+    for row, waveform in enumerate(waveforms):
+        frames = int(batch.num_frames[row])
+        narrow = soxr.resample(waveform, 16000, 8000, "HQ")[: 200 + 160 * (frames - 1)]
+        with torch.no_grad():
+            alone = model.hidden_states(torch.from_numpy(narrow)[None])[0][0]  # (F, D)
+        assert torch.allclose(batch.states[row, 0, :frames], alone, atol=1e-5)
+
+
+def test_a_network_without_a_frame_every_20_ms_is_not_fine_tuned() -> None:
+    """Also one of random weights: targets and heads count in such frames."""
+    network = tiny_network(sample_rate_hz=24000)
+    baseline = RandomBaseline(type="random", network=network)
+    job = SimpleNamespace(head=None, start=None, spec=SimpleNamespace(baseline=baseline, name="asr"))
+    with pytest.raises(UsageError, match=r"SAMPLE_RATE: the model makes frames of 400 .* \(75 per second\)"):
+        open_network(job)
 
 
 def test_pooled_states_are_means_of_valid_frames() -> None:

@@ -61,9 +61,12 @@ def test_results_of_a_store_are_rows_in_full_precision_and_a_picture(
 ) -> None:
     value = json.loads((results_of(project) / "results.json").read_text())["figures"][0]["value"]
     store, pictures = project / "store", project / "pictures"
-    printed = wavlm("results", "--store", store, "--format", "csv", "--layers", pictures)
+    printed = wavlm("results", "--store", store, "--format", "csv", "--layers", pictures, "--published")
     assert printed.returncode == 0, printed.stderr
-    (row,) = csv.DictReader(printed.stdout.splitlines())
+    rows = list(csv.DictReader(printed.stdout.splitlines()))
+    (row, *_), published = ([it for it in rows if (it["source"] == "ours") == is_ours] for is_ours in (True, False))
+    assert {it["source"] for it in published} > {"published, v1", "published, readme"}
+    assert {it["evaluation"] for it in published} == {""}  # tones compare with nothing
     assert (row["model"], row["evaluation"], float(row["value"])) == ("random", "heard", value)
     assert sorted(path.name for path in pictures.iterdir()) == ["random.csv", "random.png"]
     assert len((pictures / "random.csv").read_text().splitlines()) == 4

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavlm.specs import Group
-from wavlm.specs.shapes import num_labels
+from wavlm.specs.frames import num_labels
 
 
 @dataclass(frozen=True, eq=False)

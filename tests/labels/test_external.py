@@ -16,9 +16,10 @@ from wavlm.labels.build import build_labels
 from wavlm.labels.codebook import build_codebook
 from wavlm.labels.facts import LabelsFacts
 from wavlm.labels.files import read_labels
+from wavlm.labels.keyed import ROWS, sort_by_key, write_keyed
 from wavlm.shards import read_columns, read_listing
 from wavlm.specs import ExternalLabelsSpec
-from wavlm.specs.shapes import num_labels
+from wavlm.specs.frames import num_labels
 from wavlm.storage.files import sha256_of
 
 PLAN = ExtractionPlan("cpu", processes=1, threads=0, batch_samples=0, chunk_samples=0, groups_per_process=0)
@@ -59,7 +60,7 @@ def take(path: Path, shards: Path, out: Path, **fields: object) -> LabelsFacts:
 def test_each_utterance_gets_its_own_labels(
     tmp_path: Path, shards: Path, suffix: str, streams: int, rate_hz: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wavlm.labels.external.ROWS", 2)  # several groups, of which few are kept
+    monkeypatch.setattr("wavlm.labels.keyed.ROWS", 2)  # several groups, of which few are kept
     monkeypatch.setattr("wavlm.labels.external.KEPT_GROUPS", 1)
     made = make(shards, streams, rate_hz)
     backwards = dict(reversed(made.items()))
@@ -75,6 +76,27 @@ def test_each_utterance_gets_its_own_labels(
         np.testing.assert_array_equal(labels, made[key])
     assert facts.num_labels == sum(map(len, made.values()))
     assert facts.quality is not None
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_more_labels_than_fit_in_memory_are_sorted_in_parts_and_written_as_if_at_once(
+    streams: int, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    shape = (streams,) if streams > 1 else ()
+    keys = [f"{name:05d}" for name in rng.permutation(3000)]
+    rows = [(key, rng.integers(0, 500, (int(rng.integers(0, 9)), *shape), np.uint16)) for key in keys]
+    found = list(sort_by_key(iter(rows), streams, tmp_path, run_bytes=4000))
+    assert len(list(tmp_path.glob("*.parquet"))) > 3
+    assert [key for key, _ in found] == sorted(keys)
+    for (_, labels), (_, expected) in zip(found, sorted(rows, key=lambda row: row[0]), strict=True):
+        np.testing.assert_array_equal(labels, expected)
+    write_keyed(iter(found), tmp_path / "found.parquet")
+    lists = pa.array([labels.ravel() for _, labels in found], pa.list_(pa.uint16()))
+    table = pa.table({"key": pa.array(sorted(keys), pa.string()), "labels": lists})
+    options = {"compression": "zstd", "use_dictionary": False, "write_page_checksum": True}
+    pq.write_table(table, tmp_path / "at-once.parquet", row_group_size=ROWS, **options)
+    assert (tmp_path / "found.parquet").read_bytes() == (tmp_path / "at-once.parquet").read_bytes()
 
 
 def test_label_files_of_a_store_can_be_given_to_another(tmp_path: Path, shards: Path) -> None:

@@ -14,7 +14,8 @@ from tests.waiting import LIMIT_SECONDS
 from wavlm.labels.files import Header, LabelMismatchError, label_file, read_labels, write_labels
 from wavlm.labels.flat import open_flat_labels
 from wavlm.shards import listing_path, read_columns, read_listing
-from wavlm.specs.shapes import num_frames, num_labels
+from wavlm.specs.frames import num_labels
+from wavlm.specs.shapes import num_frames
 from wavlm.storage.locks import hold_lock
 
 

@@ -80,7 +80,7 @@ def test_codes_depend_neither_on_other_frames_nor_on_shapes() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("num_codebooks", [1, 2])
+@pytest.mark.parametrize("num_codebooks", [1, 2, 4])
 def test_the_error_is_no_more_than_that_of_the_public_package(num_codebooks: int) -> None:
     theirs = json.loads(OUTPUT.read_text())["relative_error"][str(num_codebooks)]
     train, held_out = make_frames()

@@ -20,7 +20,7 @@ from wavlm.labels.flat import open_flat_labels
 from wavlm.labels.quality import label_quality
 from wavlm.labels.tally import tally_files
 from wavlm.shards import read_columns, read_listing
-from wavlm.specs.shapes import num_labels
+from wavlm.specs.frames import num_labels
 
 HEADER = Header("a" * 64, "b" * 64, '{"type": "mfcc"}', 100, 500)
 

@@ -2,6 +2,7 @@
 
 python -m tests.learn --store store       within an hour on two cores; `make learn` calls it
 python -m tests.learn --only asv-small    one of them; names: those of the table
+python -m tests.learn --seeds 3           each system with two more seeds; of systems that are trained
 python -m tests.learn --any-commit        keep rows that older code measured, if their specs are the same
 
 It goes on where it was stopped: trainings, and rows of this commit with the same specs, are kept in `--work`. The model
@@ -24,6 +25,7 @@ from tests.learn.clustering import CLUSTERINGS, measure_clustering
 from tests.learn.measure import LEARNERS, Campaign, measure, try_to
 from tests.learn.report import page
 from tests.learn.rows import LearnRow, add_row, read_rows
+from tests.learn.seeds import add_run, measure_seed, read_runs
 from wavlm.errors import CodedError, UsageError
 from wavlm.pipeline.store import Store
 from wavlm.storage.files import write_text
@@ -49,7 +51,8 @@ def main() -> int:
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         ended = [keep(options.work, found) for found in pool.map(partial(try_to, measure, campaign), learners)]
     ended += [keep(options.work, try_to(measure_clustering, campaign, name)) for name in clusterings]
-    write_text(PAGE, page(read_rows(options.work), (*LEARNERS, *CLUSTERINGS)))
+    ended += [train_seed(campaign, name, seed) for seed in range(1, options.seeds) for name in learners]
+    write_text(PAGE, page(read_rows(options.work), (*LEARNERS, *CLUSTERINGS), read_runs(options.work)))
     return 0 if all(ended) else 1
 
 
@@ -59,6 +62,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "wavlm-learn")
     parser.add_argument("--only", nargs="*", default=(), choices=(*LEARNERS, *CLUSTERINGS), metavar="NAME")
     parser.add_argument("--any-commit", action="store_true", help="keep rows of other commits, too")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each system")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, each with one thread")
     return parser.parse_args()
 
@@ -71,6 +75,17 @@ def keep(work: Path, found: LearnRow | str) -> bool:
     add_row(work, found)
     verdict = "yes" if found.beats_both else "NO"
     print(f"{found.system:28} {found.figure} {found.trained.value:.3g}  beats both: {verdict}", flush=True)
+    return True
+
+
+def train_seed(campaign: Campaign, name: str, seed: int) -> bool:
+    """Train a system with another seed, and write it down; whether it ended."""
+    run = try_to(partial(measure_seed, seed=seed), campaign, name)
+    if isinstance(run, str):
+        print(run, flush=True)
+        return False
+    add_run(campaign.work, run)
+    print(f"{run.system:28} seed {run.seed}: {run.value:.3g}", flush=True)
     return True
 
 

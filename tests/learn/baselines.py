@@ -19,7 +19,6 @@ from pydantic import JsonValue
 
 from wavlm.evaluation.examples import Example
 from wavlm.evaluation.metrics.words import count_edits
-from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.tasks.listening import rate_sources
 from wavlm.evaluation.tasks.referenced import Referenced
 from wavlm.evaluation.tasks.task import Calibrates, Scorer, Trainee
@@ -97,13 +96,13 @@ BASELINES: dict[str, Callable[[TrainingData, Trainee], list[JsonValue]]] = {
 }
 
 
-def score_baseline(name: str, data: TrainingData) -> tuple[Figure, ...]:
-    """The figures of a trivial answer on the test part."""
+def answer_trivially(name: str, data: TrainingData) -> tuple[list[JsonValue], Scorer]:
+    """A trivial answer for each recording of the test part, and what scores it."""
     trainee = data.trainee(0)
     scorer: Scorer = trainee
     if isinstance(trainee, Calibrates) and (wanted := trainee.calibrate_on(data.split.train, data.split.dev)):
         scorer = trainee.calibrate(wanted, [mean_of(data, item) for item in wanted])  # verification alone does so
-    return scorer.score(data.split.test, BASELINES[name](data, trainee))
+    return BASELINES[name](data, trainee), scorer
 
 
 def _listed(value: JsonValue) -> list[JsonValue]:

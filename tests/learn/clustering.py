@@ -16,13 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.learn.gains import gain_of_sums
 from tests.learn.material import SHARDS, SHARED, corpus_of, prepare
-from tests.learn.measure import LEARNERS, Campaign, open_data, today
+from tests.learn.measure import LEARNERS, Campaign, open_data
 from tests.learn.rows import Bounded, LearnRow
-from tests.learn.training import key_of, spec_of, train, without_training
+from tests.learn.training import key_of, spec_of, today, train, without_training
 from wavlm.corpus.build import build_corpus
 from wavlm.corpus.layouts.rttm import read_rttm_file, read_uem_file
 from wavlm.evaluation.examples import Example
+from wavlm.evaluation.metrics.checks import Floats
 from wavlm.evaluation.metrics.diarization import Region, Turn, diarization_errors
 from wavlm.evaluation.metrics.intervals import interval_of_sums
 from wavlm.evaluation.results.facts import Amount
@@ -68,10 +70,12 @@ def measure_clustering(campaign: Campaign, name: str) -> LearnRow:
     recordings = known_recordings(talks["test"] / "corpus" / "train") if where == "talks" else _clips()
     began, began_cpu_s = time.monotonic(), time.process_time()
     trained, untrained = (
-        train(it, data, model, campaign.trainings / f"{VERIFIER}-{key}{end}").folder
+        train(it, data, model, campaign.trainings / f"{VERIFIER}-{key}{end}", campaign.commit).folder
         for it, end in ((spec, ""), (without_training(spec), "-untrained"))
     )
-    rates = [_rate(recordings, _fitted(it, talks["fit"]), method) for it in (trained, untrained)]
+    errors = [_errors(recordings, _fitted(it, talks["fit"]), method) for it in (trained, untrained)]
+    errors.append(errors_of(recordings, [[(*it, "all") for it in spoken(one.turns)] for one in recordings]))
+    alone = [""] * len(recordings)
     seconds = sum(end_s - start_s for it in recordings for start_s, end_s in it.scored)
     speakers = {turn[2] for it in recordings for turn in it.turns}
     return LearnRow(
@@ -80,10 +84,12 @@ def measure_clustering(campaign: Campaign, name: str) -> LearnRow:
         figure="der",
         unit="%",
         is_lower_better=True,
-        trained=rates[0],
-        untrained=rates[1],
-        baseline=rate_of(recordings, [[(*it, "all") for it in spoken(one.turns)] for one in recordings]),
+        trained=rate_of(errors[0]),
+        untrained=rate_of(errors[1]),
+        baseline=rate_of(errors[2]),
         baseline_name="all speech as one speaker",
+        over_untrained=gain_of_sums(errors[0], errors[1], alone, is_lower_better=True),
+        over_baseline=gain_of_sums(errors[0], errors[2], alone, is_lower_better=True),
         data="talks of 2 to 4 voices, made of read speech" if where == "talks" else "meetings, AMI",
         reality="simulated" if where == "talks" else "real",
         test=Amount(utterances=len(recordings), speakers=len(speakers), minutes=seconds / 60),
@@ -108,21 +114,25 @@ def known_recordings(folder: Path, uem: Path | None = None, rttm: Path | None = 
     ]
 
 
-def rate_of(recordings: Sequence[KnownRecording], found: Sequence[Sequence[Turn]]) -> Bounded:
-    """The DER of what was found, without a collar, with the bootstrap over recordings."""
-    sums = np.stack(
+def errors_of(recordings: Sequence[KnownRecording], found: Sequence[Sequence[Turn]]) -> Floats:
+    """Seconds of errors and of speech of each recording, without a collar: (U, 2)."""
+    return np.stack(
         [
             diarization_errors(it.turns, turns, it.scored, collar_each_side_s=0.0).sums
             for it, turns in zip(recordings, found, strict=True)
         ]
     )
-    interval = interval_of_sums(sums, [""] * len(sums), lambda total: total[:, 0] / total[:, 1])
+
+
+def rate_of(errors: Floats) -> Bounded:
+    """The DER, with the bootstrap over recordings."""
+    interval = interval_of_sums(errors, [""] * len(errors), lambda total: total[:, 0] / total[:, 1])
     return Bounded(value=interval.value, low=interval.low, high=interval.high)
 
 
-def _rate(recordings: Sequence[KnownRecording], folder: Path, method: Method) -> Bounded:
+def _errors(recordings: Sequence[KnownRecording], folder: Path, method: Method) -> Floats:
     opened = open_diarizer(folder, Choice(method=method, detector="oracle"))
-    return rate_of(recordings, [diarize(it.path, opened, reference=it.turns) for it in recordings])
+    return errors_of(recordings, [diarize(it.path, opened, reference=it.turns) for it in recordings])
 
 
 def _fitted(system: Path, talks: Path) -> Path:

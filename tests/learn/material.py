@@ -3,6 +3,7 @@
 | name | what | speakers |
 |---|---|---|
 | read-speech | LibriSpeech test-clean, 1.8 h with text | 28 |
+| read-phrases | the same, cut between words into phrases of a second or two | 28 |
 | spoken-digits | Free Spoken Digit Dataset, 2,500 recordings | 5 |
 """
 
@@ -12,6 +13,7 @@ import json
 import shutil
 from pathlib import Path
 
+from tests.learn.phrases import cut_recordings
 from wavlm.corpus.build import build_corpus
 from wavlm.errors import UsageError
 from wavlm.execution.finetune_job import LabelledFolders
@@ -40,6 +42,7 @@ _READ = {
     },
     "expected_hours": 1.8,
 }
+_PHRASES = _READ | {"name": "read-phrases", "description": "Phrases of 28 speakers of LibriSpeech's test-clean"}
 _DIGITS = {
     "name": "spoken-digits",
     "description": "Digits by 5 speakers, 8 kHz",
@@ -57,13 +60,21 @@ _DIGITS = {
     },
     "expected_hours": 0.3,
 }
-_FOLDERS = {"read-speech": (_READ, "corpus"), "spoken-digits": (_DIGITS, "eval-data/fsdd")}
+_FOLDERS = {
+    "read-speech": (_READ, "corpus"),
+    "read-phrases": (_PHRASES, "corpus"),
+    "spoken-digits": (_DIGITS, "eval-data/fsdd"),
+}
+CUT = "read-phrases"
 
 
-def corpus_of(name: str) -> CorpusSpec:
-    """The spec of one of the two. Raises UsageError (FOLDER_MISSING) where its recordings are not at hand."""
+def corpus_of(name: str, root: Path | None = None) -> CorpusSpec:
+    """The spec of one of them. root: where its recordings are, if they were cut.
+
+    Raises UsageError (FOLDER_MISSING) where its recordings are not at hand.
+    """
     fields, place = _FOLDERS[name]
-    folder = SHARED / place
+    folder = root or SHARED / place
     if not folder.is_dir():
         raise UsageError(
             "FOLDER_MISSING",
@@ -75,13 +86,18 @@ def corpus_of(name: str) -> CorpusSpec:
 
 def prepare(name: str, work: Path) -> LabelledFolders:
     """Its corpus and shards, made if they are not there."""
-    spec, folder = corpus_of(name), work / name
+    folder = work / name
     found = LabelledFolders(name=name, corpus=folder / "corpus", shards=folder / "shards")
     done = folder / "done"
     if not done.exists():
         shutil.rmtree(folder, ignore_errors=True)
+        root = SHARED / _FOLDERS[name][1]
+        if name == CUT:
+            cut_recordings(root, folder / "cut")
+            root = folder / "cut"
+        spec = corpus_of(name, root)
         build_corpus(spec, folder / "downloads", found.corpus, no_progress)
-        intake = Intake(spec.channels, spec.role, root=SHARED / _FOLDERS[name][1])
+        intake = Intake(spec.channels, spec.role, root=root)
         build_shards(SHARDS, found.corpus, found.shards, 1, no_progress, intake)
         done.write_text(sha256_of(found.shards / "index.parquet") if (found.shards / "index.parquet").exists() else "")
     return found

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from tests.learn.baselines import score_baseline
+from tests.learn.baselines import answer_trivially
+from tests.learn.gains import Answers, answers_of, gain_over
 from tests.learn.material import prepare
 from tests.learn.rows import Bounded, LearnRow, is_measured, read_rows
 from tests.learn.training import key_of, spec_of, train, without_training
@@ -19,6 +19,8 @@ from wavlm.evaluation.tasks.turns import turns_of
 from wavlm.execution.finetune_job import FinetuneJob, LabelledFolders
 from wavlm.finetune.data import TrainingData
 from wavlm.specs.finetune import FinetuneSpec
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Learner:
 
 _TALKS = "talks of {} voices, made of read speech"
 LEARNERS = {
-    "asr-small": Learner("read-speech", "cer", "commonest letters", "read speech"),
+    "asr-small": Learner("read-phrases", "cer", "commonest letters", "phrases of a second or two of read speech"),
     "css-small": Learner("read-speech", "si_sdri", "the mixture", "two voices that overlap, of read speech", "dB"),
     "asv-small": Learner("read-speech", "eer_as_norm", "mean spectrum", "read speech"),
     "sd-eend-eda-small": Learner("read-speech", "der", "one speaker", _TALKS.format(2)),
@@ -75,12 +77,17 @@ def measure(campaign: Campaign, system: str) -> LearnRow:
     key = key_of(spec, data, model)
     if (found := campaign.measured(system, key)) is not None:
         return found
-    trained = train(spec, data, model, campaign.trainings / f"{system}-{key}")
-    untrained = train(without_training(spec), data, model, campaign.trainings / f"{system}-{key}-untrained")
     opened = open_data(spec, data)
-    baseline = score_baseline(learner.baseline, opened)
-    results = trained.facts.results
-    best = figure_named(results.figures, learner.figure)
+    trained, untrained = (
+        train(it, data, model, campaign.trainings / f"{system}-{key}{end}", campaign.commit)
+        for it, end in ((spec, ""), (without_training(spec), "-untrained"))
+    )
+    ours, control = (
+        answers_of(it.folder, opened, figure_named(it.facts.results.figures, learner.figure))
+        for it in (trained, untrained)
+    )
+    trivial = _trivial_answers(learner, opened)
+    results, best = trained.facts.results, ours.reported
     return LearnRow(
         system=system,
         task=results.task,
@@ -88,23 +95,26 @@ def measure(campaign: Campaign, system: str) -> LearnRow:
         unit=learner.unit,
         is_lower_better=best.is_lower_better,
         trained=Bounded.of(best),
-        untrained=Bounded.of(figure_named(untrained.facts.results.figures, learner.figure)),
-        baseline=Bounded.of(figure_named(baseline, learner.figure)),
+        untrained=Bounded.of(control.reported),
+        baseline=Bounded.of(trivial.reported),
         baseline_name=learner.baseline,
+        over_untrained=gain_over(ours, control, opened),
+        over_baseline=gain_over(ours, trivial, opened),
         data=learner.data,
         reality=results.reality,
         test=_amount(results, opened.split),
         intervals=best.interval.method if best.interval else "none",
         minutes=trained.minutes,
         cpu_s=trained.cpu_s,
+        control_cpu_s=untrained.cpu_s,
         key=key,
-        commit=campaign.commit,
-        date=today(),
+        commit=trained.commit,
+        date=trained.date,
     )
 
 
-def try_to(get: Callable[[Campaign, str], LearnRow], campaign: Campaign, name: str) -> LearnRow | str:
-    """The row of a system; what went wrong, as text, so that the others are measured all the same."""
+def try_to(get: Callable[[Campaign, str], Found], campaign: Campaign, name: str) -> Found | str:
+    """What is measured of a system; what went wrong, as text, so that the others are measured all the same."""
     try:
         return get(campaign, name)
     except CodedError as error:
@@ -121,6 +131,12 @@ def figure_named(figures: Sequence[Figure], name: str) -> Figure:
     return next(figure for figure in figures if figure.name == name)
 
 
+def _trivial_answers(learner: Learner, data: TrainingData) -> Answers:
+    predictions, scorer = answer_trivially(learner.baseline, data)
+    figures = scorer.score(data.split.test, predictions)
+    return Answers(predictions, scorer, figure_named(figures, learner.figure))
+
+
 def _amount(results: EvaluationFacts, split: Split) -> Amount:
     """How much was scored; the voices of talks are those of their turns."""
     assert results.test is not None
@@ -128,8 +144,3 @@ def _amount(results: EvaluationFacts, split: Split) -> Amount:
         return results.test
     voices = {turn[2] for item in split.test for turn in turns_of(item)}
     return results.test.model_copy(update={"speakers": len(voices)})
-
-
-def today() -> str:
-    """The date of a row."""
-    return f"{datetime.now(UTC):%Y-%m-%d}"

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.learn.material import corpus_of
@@ -41,6 +42,8 @@ class Trained:
     facts: FinetuneFacts
     minutes: float  # by the clock
     cpu_s: float
+    commit: str  # of the code that trained it
+    date: str
 
 
 def spec_of(system: str, material: str) -> FinetuneSpec:
@@ -75,10 +78,10 @@ def key_of(spec: FinetuneSpec, data: LabelledFolders, model: Path | None) -> str
     return hashlib.sha256(f"{text} {weights} {shards}".encode()).hexdigest()[:12]
 
 
-def train(spec: FinetuneSpec, data: LabelledFolders, model: Path | None, out: Path) -> Trained:
+def train(spec: FinetuneSpec, data: LabelledFolders, model: Path | None, out: Path, commit: str) -> Trained:
     """Train it into `out`; what is finished there is taken, what was stopped goes on.
 
-    model: the folder of the model that it stands on; None: the baseline of the spec.
+    model: the folder of the model that it stands on; None: the baseline of the spec. commit: of the code at hand.
     """
     out.mkdir(parents=True, exist_ok=True)
     start = StartWeights(folder=model, sha256=sha256_of(model / WEIGHTS_FILE)) if model else None
@@ -95,8 +98,13 @@ def train(spec: FinetuneSpec, data: LabelledFolders, model: Path | None, out: Pa
     write_text(path, job.model_dump_json())
     if not spent.exists():
         minutes, cpu_s = _run(path, out.parent / f"{out.name}.log")
-        write_text(spent, json.dumps({"minutes": minutes, "cpu_s": cpu_s}))
+        write_text(spent, json.dumps({"minutes": minutes, "cpu_s": cpu_s, "commit": commit, "date": today()}))
     return Trained(out, read_finetune(out), **json.loads(spent.read_bytes()))
+
+
+def today() -> str:
+    """The date of a row."""
+    return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 def _run(job: Path, log: Path) -> tuple[float, float]:

@@ -23,6 +23,7 @@ from wavlm.execution.progress import no_progress
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import StopRequest
 from wavlm.export.errors import ImportRefusedError
+from wavlm.export.fairseq import read_fairseq, write_fairseq
 from wavlm.export.hf import write_hf
 from wavlm.export.hf_config import read_hf_network
 from wavlm.features.extract import ExtractionPlan
@@ -51,6 +52,7 @@ from wavlm.specs import (
     Recipe,
     ShardSpec,
 )
+from wavlm.specs.frames import FrameGrid
 from wavlm.specs.shapes import num_frames
 from wavlm.specs.yaml import read_recipe
 from wavlm.storage.files import read_json, write_json
@@ -159,7 +161,7 @@ def test_a_model_of_another_rate_makes_no_labels(made: Path, tmp_path: Path) -> 
     with pytest.raises(UsageError, match="SAMPLE_RATE: the model is for waveforms of 16000 Hz, expected 8000 Hz"):
         build_codebook(spec, {"tones": made / "shards"}, tmp_path / "model", tmp_path / "codebook", PLAN)
     save_model(WavLM(NETWORK, 4), tmp_path / "narrow")
-    function = frame_function(layer, tmp_path / "narrow", "cpu", RATE)
+    function = frame_function(layer, tmp_path / "narrow", "cpu", FrameGrid.standard(RATE))
     with torch.inference_mode():
         found = function.compute(torch.zeros(1, 8000), None)
         expected = load_model(tmp_path / "narrow").hidden_states(torch.zeros(1, 8000))[1]
@@ -167,7 +169,9 @@ def test_a_model_of_another_rate_makes_no_labels(made: Path, tmp_path: Path) -> 
 
 
 def test_a_network_for_16_khz_is_not_trained_on_8_khz(made: Path) -> None:
-    with pytest.raises(ValueError, match="50 frames per second of 8000 Hz"):
+    with pytest.raises(
+        ValueError, match=r"the network makes frames of 400 samples every 320 at 16000 Hz .*, the shards have 8000 Hz"
+    ):
         TrainingSamples(job(made, network=tiny_network()))
 
 
@@ -191,13 +195,18 @@ def test_speech_and_noise_of_a_recipe_have_one_rate() -> None:
     Recipe.model_validate({**dict(recipe), "shards": narrow, "noise_shards": narrow})
 
 
-def test_an_export_names_its_rate_and_one_that_does_not_fit_its_strides_is_refused(tmp_path: Path) -> None:
+def test_an_export_names_its_rate_and_what_is_read_has_the_frames_that_follow(tmp_path: Path) -> None:
     write_hf(WavLM(NETWORK, 4), tmp_path)
     settings = tmp_path / "preprocessor_config.json"
     assert read_json(settings)["sampling_rate"] == 8000
-    assert read_hf_network(tmp_path).conv_layers == CONVS
+    assert read_hf_network(tmp_path) == NETWORK
     write_json(settings, {**read_json(settings), "sampling_rate": 16000})  # as a MERT at 24 kHz with strides of 320 has
-    with pytest.raises(ImportRefusedError, match="needs 8000 Hz"):
+    assert FrameGrid.of(read_hf_network(tmp_path)).rate_hz == 100
+    fast = tiny_network(sample_rate_hz=24000)
+    write_fairseq(WavLM(fast, 4), tmp_path / "fast.pt")
+    assert read_fairseq(tmp_path / "fast.pt", 4).network.sample_rate_hz == 24000
+    write_json(settings, {**read_json(settings), "sampling_rate": 11025})
+    with pytest.raises(ImportRefusedError, match=r"11025|Input should be"):
         read_hf_network(tmp_path)
 
 

@@ -14,12 +14,14 @@ from wavlm.errors import CodedError
 from wavlm.evaluation.heads.embedding import least_frames
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.amounts import Sum
-from wavlm.pipeline.artifacts import Finetune
+from wavlm.pipeline.artifacts import Codebook, Finetune, Mixtures
 from wavlm.pipeline.check import models
 from wavlm.pipeline.check.wanted import Remark, Wanted
 from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
+from wavlm.specs import ExternalLabelsSpec, NetworkSpec, Recipe
 from wavlm.specs.evaluation import RandomBaseline
+from wavlm.specs.frames import FrameGrid
 from wavlm.specs.heads import HeadSpec
 from wavlm.specs.system_file import read_finetune
 
@@ -98,3 +100,59 @@ def test_crops_that_are_too_short_for_a_head_are_refused_before_any_work(
     assert len(found) == refused * len(stages)
     assert all(it.startswith("CROP_SHORT") and "raise crop_seconds" in it for it in found)
     assert models.LEAST_FRAMES[system.spec.head.type] == least_frames(system.spec.head)  # type: ignore[arg-type]
+
+
+def at_rate(sample_rate_hz: int, network: NetworkSpec, codebook: object = None) -> Recipe:
+    """The recipe at another rate, with this network. codebook: of its first iteration, which is then the only one."""
+    iterations = [it.model_copy(update={"network": network}) for it in RECIPE.iterations]
+    if codebook:
+        iterations = [iterations[0].model_copy(update={"codebook": codebook})]
+    shards = RECIPE.shards.model_copy(update={"sample_rate_hz": sample_rate_hz})
+    changed = {"shards": shards, "noise_shards": None, "iterations": tuple(iterations)}
+    return RECIPE.model_copy(update=changed)
+
+
+def test_a_network_for_another_sample_rate_than_the_shards_is_refused_with_both_ways_out(tmp_path: Path) -> None:
+    recipe = at_rate(24000, tiny_network())
+    found = list(models.check_frames(Wanted(recipe, plan(recipe), Store(tmp_path), Runtime())))
+    assert len(found) == 2
+    for item in found:
+        assert isinstance(item, CodedError)
+        assert "makes frames of 400 samples every 320 at 16000 Hz (50 per second), its shards have 24000 Hz" in str(
+            item
+        )
+        assert "take strides whose product is 480, for 50 frames per second" in str(item)
+        assert "or give the network sample_rate_hz 24000" in str(item)
+
+
+def test_frames_of_another_rate_are_in_the_keys_of_labels_and_mixtures_and_in_a_remark(tmp_path: Path) -> None:
+    fast, usual = tiny_network(sample_rate_hz=24000), tiny_network()
+    recipe = at_rate(24000, fast)
+    found = list(models.check_frames(Wanted(recipe, plan(recipe), Store(tmp_path), Runtime())))
+    assert [getattr(item, "text", "") for item in found] == [
+        f"iteration {number}: frames of 400 samples every 320 at 24000 Hz (75 per second); lengths of masks and of "
+        "positions are in frames"
+        for number in (1, 2)
+    ]
+    of = {
+        name: [it for it in plan(made) if isinstance(it, Codebook | Mixtures)]
+        for name, made in (("75 Hz", recipe), ("50 Hz", at_rate(24000, usual)), ("16 kHz", RECIPE))
+    }
+    grid = FrameGrid(sample_rate_hz=24000, window_samples=400, hop_samples=320)
+    assert {it.grid for it in of["75 Hz"]} == {grid}
+    assert {it.grid for it in (*of["50 Hz"], *of["16 kHz"])} == {None}
+    for ours, theirs in zip(of["75 Hz"], of["50 Hz"], strict=True):
+        assert ours.key != theirs.key
+
+
+@pytest.mark.parametrize(("rate_hz", "is_refused"), [(50, True), (75, False), (150, False)])
+def test_external_labels_of_another_rate_than_the_frames_are_refused_before_any_work(
+    tmp_path: Path, rate_hz: int, is_refused: bool
+) -> None:
+    spec = ExternalLabelsSpec(type="external", file="x.npz", sha256="0" * 64, num_clusters=9, rate_hz=rate_hz)
+    recipe = at_rate(24000, tiny_network(sample_rate_hz=24000), spec)
+    found = list(models.check_frames(Wanted(recipe, plan(recipe), Store(tmp_path), Runtime())))
+    errors = [str(item) for item in found if isinstance(item, CodedError)]
+    assert len(errors) == is_refused
+    assert all("50 labels per second, expected one or two per frame" in text for text in errors)
+    assert all("give 75, or 150" in text for text in errors)

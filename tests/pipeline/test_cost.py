@@ -10,14 +10,18 @@ from pydantic import TypeAdapter
 from tests.evaluation.suites import two_tasks
 from tests.tiny_specs import paper_network
 from wavlm.pipeline.amounts import Sum
+from wavlm.pipeline.artifacts import Corpus, Evaluation, Shards
 from wavlm.pipeline.cost import cost
+from wavlm.pipeline.evaluation_cost import FeaturesCost, cost_features
+from wavlm.pipeline.evaluation_stages import share_disk
 from wavlm.pipeline.gpus import GPUS
-from wavlm.specs import Recipe
+from wavlm.specs import HiddenFeatures, MultiCodebookSpec, Recipe
+from wavlm.specs.evaluation import FbankBaseline
 from wavlm.specs.head_shapes import head_flops
 from wavlm.specs.heads import HeadSpec
 from wavlm.specs.recipe import KeepSpec
 from wavlm.specs.shapes import forward_flops, num_parameters
-from wavlm.specs.yaml import read_network, read_recipe, read_suite
+from wavlm.specs.yaml import find_suite, read_network, read_recipe, read_suite
 
 BASE, LARGE = paper_network("base"), paper_network("large")
 RECIPES = Path(__file__).parents[2] / "data_specs" / "recipes"
@@ -72,6 +76,42 @@ def test_stages_are_computed_in_their_own_precision(recipe: Recipe) -> None:
     assert training.gpu_hours(A100) == Sum(pytest.approx(3 * 15.3e9 * updates / (312e12 * 0.35) / 3600, rel=0.02))
 
 
+def with_second(recipe: Recipe, **changes: object) -> Recipe:
+    """The recipe with changes of its second iteration."""
+    first, second = recipe.iterations
+    return recipe.model_copy(update={"iterations": (first, second.model_copy(update=changes))})
+
+
+def test_sixteen_codebooks_take_sixteen_times_the_labels_and_fit_and_a_head_each(recipe: Recipe) -> None:
+    layer = HiddenFeatures(type="hidden", layer=6)
+    books = {
+        streams: MultiCodebookSpec(type="multi_codebook", features=layer, num_clusters=256, num_streams=streams)
+        for streams in (1, 16)
+    }
+    one, many = (cost(with_second(recipe, codebook=books[streams])) for streams in (1, 16))
+    found = [{item.stage: item for item in made.stages if item.iteration == 2} for made in (one, many)]
+    seconds = 3600 * sum(spec.expected_hours for spec in recipe.speech)
+    of_heads = 15 * (769 + 256 + 4) * 256  # weights: a projection of 768, and a row per class and special symbol
+    for name, label_bytes in (("labels", 1.12), ("pretrain", 2)):  # in files, and in the copy for training
+        field = "disk_gigabytes" if name == "labels" else "extra_gigabytes"
+        less, more = (getattr(of[name], field).known for of in found)
+        heads = 0.0 if name == "labels" else 12e-9 * of_heads  # in one more snapshot: fp32 and two moments
+        assert more - less == pytest.approx(15 * seconds * 50 * label_bytes * 1e-9 + heads, rel=0.01)
+    assert many.parameters[1] - one.parameters[1] == of_heads
+    assert found[1]["codebook"].core_hours.known > 5 * found[0]["codebook"].core_hours.known
+
+
+def test_a_third_more_frames_per_second_take_as_much_more_of_labels_and_operations(recipe: Recipe) -> None:
+    """75 per second: the paper's strides at 24 kHz. Attention, whose operations grow with the square, adds the rest."""
+    fast = BASE.model_copy(update={"sample_rate_hz": 24000})
+    assert forward_flops(fast, 10.0) == pytest.approx(1.5 * forward_flops(BASE, 15.0), rel=1e-9)
+    usual, more = (
+        {item.stage: item for item in cost(made).stages if item.iteration == 2}["labels"].disk_gigabytes.known
+        for made in (recipe, with_second(recipe, network=fast))
+    )
+    assert more == pytest.approx(1.5 * usual)
+
+
 def test_a_card_without_the_precision_has_no_hours_and_with_another_precision_it_has(recipe: Recipe) -> None:
     assert cost(recipe).gpu_hours(V100) is None
     train = [item.train.model_copy(update={"precision": "fp16"}) for item in recipe.iterations]
@@ -107,6 +147,37 @@ def test_features_of_a_corpus_count_once_per_model_whichever_tasks_use_it() -> N
     networks = {iteration.network for iteration in recipe.iterations}  # of the random ones
     expected = sum(forward_flops(network, 10.0) for network in networks) * corpus.expected_hours * 3600 / 1e15
     assert found[0].petaflops.known == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("names", "rows_per_second"),
+    [(("sd-kajongg",), 100), (("ks-kajongg",), 0.1), (("sd-kajongg", "ks-kajongg"), 100)],
+)
+def test_features_take_the_disk_of_their_frames_or_of_their_means(
+    names: tuple[str, ...], rows_per_second: float
+) -> None:
+    specs = [find_suite(Path(name)).evaluations[0] for name in names]
+    data = Shards(specs[0].shards, Corpus(specs[0].corpora[0]))
+    made = [Evaluation(spec, FbankBaseline(type="fbank"), (data,)) for spec in specs]
+    found = cost_features(made, {data: Sum(2.0)}, None)
+    assert found[0].gigabytes.known == pytest.approx(2 * 3600 * rows_per_second * 240 * 2 / 1e9)  # float16
+
+
+def test_features_are_a_cache_and_cores_do_all_where_there_is_no_gpu() -> None:
+    found = cost(read_recipe(RECIPES / "demo.yaml"))
+    features = [item for item in found.stages if item.stage == "evaluation"]
+    assert min(item.disk_gigabytes.known for item in features) > 0
+    assert [item.left_gigabytes for item in features] == [item.disk_gigabytes for item in features]
+    assert found.freed_gigabytes.known > sum(item.disk_gigabytes.known for item in features)
+    networks = sum(item.petaflops.known for item in found.stages if item.stage != "heads")
+    assert found.core_hours_without_gpu.known == pytest.approx(
+        found.core_hours.known + found.heads.core_hours.known + networks * 1e15 / 15e9 / 3600
+    )
+
+
+def test_of_more_features_than_are_kept_the_others_are_there_while_they_are_used() -> None:
+    shares = share_disk({0: FeaturesCost(gigabytes=Sum(30.0)), 1: FeaturesCost(gigabytes=Sum(100.0))})
+    assert shares == {0: (Sum(30.0), Sum(0.0)), 1: (Sum(20.0), Sum(80.0))}
 
 
 def test_heads_have_the_weights_of_published_ones() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 from numpy.typing import NDArray
 
 from tests.field.speech import encode, speech
@@ -133,6 +134,20 @@ def test_what_is_heard_in_a_region_does_not_depend_on_what_is_around_it() -> Non
     np.testing.assert_array_equal(alone.is_pause, inside.is_pause)
     assert len(alone.badness) == 599
     assert 0.02 < alone.is_pause.mean() < 0.6
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 24000, 44100])
+def test_pauses_are_where_they_are_at_another_sample_rate(rate_hz: int) -> None:
+    """The detector takes neither 24 kHz nor 44.1 kHz: it gets another rate, in which voices lie where they did."""
+    wave = speech(6.0)
+    pcm = np.rint(32767 * wave).astype(np.int16)
+    other = np.rint(32767 * np.clip(soxr.resample(wave, 16000, rate_hz, "HQ"), -1, 1)).astype(np.int16)
+    usual = listen(lambda start, stop: pcm[start:stop], 0, len(pcm))
+    found = listen(lambda start, stop: other[start:stop], 0, len(other), rate_hz)
+    assert found.frame_samples == rate_hz // 100
+    assert len(found.is_pause) == len(usual.is_pause) == 600
+    assert (found.is_pause == usual.is_pause).mean() > 0.99
+    assert 0.02 < found.is_pause.mean() < 0.6
 
 
 def test_silence_and_loud_noise_are_cut_too() -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.tiny_specs import tiny_network
 from wavlm.specs import ConvLayer
-from wavlm.specs.shapes import find_frames_mismatch, num_frames, num_labels, receptive_field, sample_rate_of
+from wavlm.specs.frames import FrameGrid, labels_per_frame, num_labels, receptive_field, sample_rate_of
+from wavlm.specs.shapes import num_frames
 from wavlm.specs.yaml import read_network
 
 NETWORKS = Path(__file__).parents[2] / "data_specs" / "networks"
@@ -33,14 +35,60 @@ def test_any_stack_equals_its_convolutions(sizes: tuple[tuple[int, int], ...]) -
 @pytest.mark.parametrize("rate_hz", [8000, 16000, 24000])
 def test_shipped_networks_make_a_frame_of_25_ms_every_20_ms_at_their_rate(rate_hz: int) -> None:
     name = "tiny" if rate_hz == 16000 else f"tiny-{rate_hz // 1000}khz"
-    layers = read_network(NETWORKS / f"{name}.yaml").conv_layers
-    assert sample_rate_of(layers) == rate_hz
+    network = read_network(NETWORKS / f"{name}.yaml")
+    layers, grid = network.conv_layers, FrameGrid.of(network)
+    assert sample_rate_of(network) == rate_hz
     assert receptive_field(layers) == 0.025 * rate_hz
     convs = torch.nn.Sequential(*(torch.nn.Conv1d(1, 1, layer.kernel, layer.stride) for layer in layers))
     window, hop = rate_hz // 40, rate_hz // 50
     for num_samples in (window, window + hop - 1, window + hop, 3 * rate_hz + 7):
         frames = convs(torch.zeros(1, 1, num_samples)).shape[2]
-        assert frames == num_frames(num_samples, layers) == num_labels(num_samples, 50, rate_hz)
-        assert num_labels(num_samples, 100, rate_hz) in (2 * frames - 1, 2 * frames)
-    assert find_frames_mismatch(layers, rate_hz) is None
-    assert all(find_frames_mismatch(layers, other) for other in (8000, 16000, 24000, 48000) if other != rate_hz)
+        assert frames == num_frames(num_samples, layers) == num_labels(num_samples, 50, grid)
+        assert num_labels(num_samples, 100, grid) in (2 * frames - 1, 2 * frames)
+    assert grid == FrameGrid.standard(rate_hz)
+    assert grid.is_standard
+
+
+# Rate, kernels and strides; what of them is expected: samples that a frame sees and skips, and frames per second.
+STACKS = {
+    "44.1 kHz, 50 Hz": (44100, (10, 10, 4, 4, 2), (7, 7, 3, 3, 2), 1102, 882, 50),
+    "MERT": (24000, (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), 400, 320, 75),
+    "44.1 kHz, the paper's strides": (44100, (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), 400, 320, 137.8125),
+    "100 Hz": (16000, (10, 3, 3, 3, 3, 2), (5, 2, 2, 2, 2, 2), 240, 160, 100),
+    "an odd hop": (44100, (8, 8, 4, 4), (7, 7, 3, 3), 645, 441, 100),
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_frames_follow_from_kernels_strides_and_rate(name: str) -> None:
+    rate_hz, kernels, strides, window, hop, frame_rate_hz = STACKS[name]
+    layers = tuple(ConvLayer(channels=1, kernel=k, stride=s) for k, s in zip(kernels, strides, strict=True))
+    is_said = frame_rate_hz != 50  # else the strides say it
+    network = tiny_network(conv_layers=layers, sample_rate_hz=rate_hz if is_said else None)
+    grid = FrameGrid.of(network)
+    assert (grid.sample_rate_hz, grid.window_samples, grid.hop_samples) == (rate_hz, window, hop)
+    assert grid.rate_hz == frame_rate_hz
+    assert grid.is_standard == (frame_rate_hz == 50)
+    convs = torch.nn.Sequential(*(torch.nn.Conv1d(1, 1, k, s) for k, s in zip(kernels, strides, strict=True)))
+    for num_samples in (window - 1, window, window + hop - 1, window + hop, rate_hz + 7):
+        frames = convs(torch.zeros(1, 1, num_samples)).shape[2] if num_samples >= window else 0
+        assert grid.count(num_samples) == frames == num_frames(num_samples, layers)
+        assert num_samples >= grid.samples_of(frames)
+        assert num_samples < grid.samples_of(frames + 1)
+    # The middle of frame 1 is where a sample has to change for the frame to change, and half a window on either side.
+    assert grid.centres_seconds(2)[1] == pytest.approx((hop + window / 2) / rate_hz, abs=0.5 / rate_hz)
+
+
+def test_labels_that_are_neither_one_nor_two_per_frame_are_refused() -> None:
+    grid = FrameGrid(sample_rate_hz=24000, window_samples=400, hop_samples=320)
+    assert [labels_per_frame(rate_hz, grid) for rate_hz in (75, 150)] == [1, 2]
+    for rate_hz in (50, 100, 225):
+        with pytest.raises(ValueError, match=r"expected one or two per frame: .* \(75 per second\)"):
+            num_labels(24000, rate_hz, grid)
+
+
+def test_a_rate_that_the_strides_say_already_is_left_out_of_a_network() -> None:
+    with pytest.raises(ValueError, match="16000 is the sample rate of these strides: leave it out"):
+        tiny_network(sample_rate_hz=16000)
+    with pytest.raises(ValueError, match="sample_rate_hz"):
+        tiny_network(sample_rate_hz=11025)  # no shards have it

@@ -192,6 +192,13 @@ def test_results_are_added_to_a_version_that_is_there(built: BuiltStore) -> None
     assert [item.path for item in connect(store).client.list_artifacts(run.info.run_id, "evaluations/demo")] == [
         f"evaluations/demo/{name}" for name in ("layers.csv", "layers.png", "results.csv", "results.parquet")
     ]
+    kept = store.root / "registry/artifacts" / version.run_id / "artifacts"
+    card, page = (kept / MODEL_FOLDER / "README.md").read_text(), (kept / "report.html").read_text()
+    assert card.count("| mine | 75.00 % [10.00, 90.00] | 50.00 % [10.00, 90.00] * | 62.5 |") == 1
+    assert "62.50 %" not in card, "older results are replaced"
+    assert "## Use" in card
+    assert page.count("<td>mine</td><td>75.00 % [10.00, 90.00]</td>") == 1
+    assert page.count('<img src="data:image/png;base64,') == 1
 
 
 @pytest.mark.full

@@ -2,6 +2,7 @@
 
 python -m tests.train.fakes train OUT     one rank, as the environment says
 python -m tests.train.fakes contrast OUT  the same for wav2vec 2.0, with two micro-batches per update
+python -m tests.train.fakes streams OUT   the same with two streams of labels
 python -m tests.train.fakes crash OUT N   many runs, killed at each N-th file event, resumed
 """
 
@@ -111,8 +112,19 @@ def contrastive_job(
     )
 
 
+def streams_job(out: Path, **runtime: Any) -> TrainJob:
+    """The same with two streams of labels, and two micro-batches per update."""
+    made = job(out, train={"batch_seconds": 0.75, "clip_norm": None}, **runtime)
+    return made.model_copy(update={"num_streams": 2})
+
+
+def two_streams(batch: PackedBatch) -> PackedBatch:
+    """The labels, and beside them other numbers for the same classes."""
+    return replace(batch, labels=torch.stack([batch.labels, (batch.labels * 2 + 1) % NUM_CLUSTERS], -1))
+
+
 def data(made: TrainJob, ranks: Ranks, spoil: Spoil = lambda batch: batch) -> Data:
-    """Batches that are a pure function of their position; a label is the pitch of its frame."""
+    """Batches that are a pure function of their position; a label is the pitch of its frame. One or two streams."""
 
     def stream(position: SamplerState) -> Iterator[PackedBatch]:
         while True:
@@ -144,7 +156,7 @@ def _batch(made: TrainJob, at: SamplerState, after: SamplerState) -> PackedBatch
     # Groups differ in how much of them is masked: means of means would not be the mean.
     mask = MaskSpec(probability=rng.uniform(0.2, 0.8), length=1)
     changes = [Change(row, 0, torch.from_numpy(waveform.astype(np.float32))) for row, waveform in enumerate(waveforms)]
-    return PackedBatch(
+    found = PackedBatch(
         audio=PackedAudio(torch.zeros(waveforms.shape, dtype=torch.int16), tuple(changes)),
         labels=torch.from_numpy(labels),
         spans=Spans(frames, mask, rng.integers(2**64, size=rows, dtype=np.uint64)),
@@ -153,6 +165,7 @@ def _batch(made: TrainJob, at: SamplerState, after: SamplerState) -> PackedBatch
         after=after,
         mixing=MixingCounts(utterances=rows, with_speech=at.group % 2, speech_ratio_millidb=100 * at.group, gain=1),
     )
+    return two_streams(found) if made.num_streams == 2 else found
 
 
 def with_sample(batch: PackedBatch, value: float) -> PackedBatch:
@@ -190,4 +203,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "crash":
         sys.stdout.write(f"{crash(Path(sys.argv[2]), int(sys.argv[3]))}\n")
     else:
-        run({"train": job, "contrast": contrastive_job}[sys.argv[1]](Path(sys.argv[2])))
+        run({"train": job, "contrast": contrastive_job, "streams": streams_job}[sys.argv[1]](Path(sys.argv[2])))

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from math import inf
 from pathlib import Path
@@ -23,6 +24,7 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 from tests.train import fakes
 from wavlm.engine.ranks import Ranks, join_ranks
 from wavlm.errors import CodedError
+from wavlm.execution.job import TrainJob
 from wavlm.execution.stop import StopRequest
 from wavlm.execution.supervisor import start_ranks
 from wavlm.loader.batch import PackedBatch
@@ -48,6 +50,8 @@ def main(out: Path) -> None:
         rank.run("ddp")
         rank.run("fsdp", shard_parameters=True)
         rank.run("fsdp-recomputing", shard_parameters=True, checkpoint_activations=True)
+        rank.run("contrast-fsdp", make=fakes.contrastive_job, shard_parameters=True)
+        rank.run("streams-fsdp", make=fakes.streams_job, shard_parameters=True)
         rank.run("ddp-then-fsdp", interrupted=True)
         rank.run("ddp-then-fsdp", shard_parameters=True)
         rank.run("fsdp-then-ddp", interrupted=True, shard_parameters=True)
@@ -78,12 +82,13 @@ class Rank:
         self,
         name: str,
         *,
+        make: Callable[..., TrainJob] = fakes.job,
         interrupted: bool = False,
         most_bytes_a_file: int = resource.RLIM_INFINITY,
         **runtime: Any,
     ) -> None:
         """Train in a folder of this name; a CodedError is noted there."""
-        made = fakes.job(self.out / name, **runtime)
+        made = make(self.out / name, **runtime)
         made.out.mkdir(parents=True, exist_ok=True)
         groups = 0
 

@@ -59,8 +59,8 @@ def test_seconds_that_were_heard_are_in_the_curve_when_it_is_validated(tmp_path:
         position = next(iter(fakes.data(made, ALONE).train(position))).after
         expected = [before + more for before, more in zip(expected, frames_of(position), strict=True)]
         found = [whole.get(update, {}).get(f"heard/{name}") for name in NAMES]
-        assert found == ([frames / 50 for frames in expected] if update in (3, 6) else [None, None])
-    assert read_training(tmp_path).metrics["heard/corpus/a"] == expected[0] / 50
+        assert found == ([frames / 400 for frames in expected] if update in (3, 6) else [None, None])
+    assert read_training(tmp_path).metrics["heard/corpus/a"] == expected[0] / 400
 
 
 def test_a_stopped_training_goes_on_counting(tmp_path: Path) -> None:

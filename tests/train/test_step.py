@@ -103,7 +103,7 @@ def test_operations_are_counted_for_the_audio_of_the_window(tmp_path: Path) -> N
     job = fakes.job(tmp_path, network=wide)
     batches = batches_of(job)
     window = update(job, ALONE, training_of(job), batches, first(job)).progress.window
-    frames_per_second = 50  # for which operations are counted, whatever this extractor's rate
+    frames_per_second = 16000 / (5 * 8)  # by the strides of this extractor
     linear = 6 * num_parameters(job.network, job.num_clusters) * frames_per_second
     assert window.tera_operations * 1e12 == pytest.approx(linear * window.audio_seconds, rel=0.1)
 

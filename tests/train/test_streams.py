@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -12,19 +14,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.kill import in_child
 from tests.staircases import NUM_CLUSTERS, job_of, levels, write_corpus
 from tests.tiny_specs import tiny_network
-from tests.train import fakes
+from tests.train import fakes, outcome, pair
 from wavlm.engine.ranks import Ranks
 from wavlm.export.hf import write_hf
 from wavlm.export.hf_config import HEAD_FILE
 from wavlm.labels.files import label_file, read_labels, write_labels
-from wavlm.loader.batch import PackedBatch
 from wavlm.loader.epochs import SamplerState
 from wavlm.nn import WavLM, load_model, save_model
 from wavlm.shards import read_listing
 from wavlm.specs.shapes import num_parameters
 from wavlm.train.data import data_of
+from wavlm.train.facts import is_finished
 from wavlm.train.loop import train
 
 pytestmark = pytest.mark.numeric
@@ -33,17 +36,12 @@ ALONE = Ranks(0, 1, torch.device("cpu"))
 NETWORK = tiny_network(layer_drop=0.0, dropout=0.0, attention_dropout=0.0)
 
 
-def two_streams(batch: PackedBatch) -> PackedBatch:
-    """The labels, and beside them other numbers for the same classes."""
-    return replace(batch, labels=torch.stack([batch.labels, (batch.labels * 2 + 1) % fakes.NUM_CLUSTERS], -1))
-
-
 def test_the_loss_is_the_mean_over_the_streams_and_trains_each_head(tmp_path: Path) -> None:
     job = fakes.job(tmp_path, network={"layer_drop": 0.0, "dropout": 0.0, "attention_dropout": 0.0})
     torch.manual_seed(0)
     both = WavLM(job.network, fakes.NUM_CLUSTERS, num_streams=2).double().eval()
     packed = next(iter(fakes.data(job, ALONE).train(SamplerState())))
-    batch = two_streams(packed).to(torch.device("cpu"))
+    batch = fakes.two_streams(packed).to(torch.device("cpu"))
     terms = both(batch, with_unmasked=True)
     found = []
     for stream in range(2):
@@ -122,9 +120,7 @@ def test_a_training_on_two_streams_measures_the_mean_of_their_baselines(tmp_path
         )
         out.mkdir(exist_ok=True)
         with fakes.StopRequest() as stop:
-            made = fakes.data(job, ALONE, two_streams)
-            valid = made.valid["valid"]
-            train(job, replace(made, valid={"valid": lambda: map(two_streams, valid())}), ALONE, stop)
+            train(job, fakes.data(job, ALONE), ALONE, stop)
 
     run(tmp_path / "whole", 4)
     lines = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
@@ -135,3 +131,23 @@ def test_a_training_on_two_streams_measures_the_mean_of_their_baselines(tmp_path
     assert last["valid/majority"] == pytest.approx(shares.max())
     assert last["valid/label_entropy"] == pytest.approx(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
     assert load_model(tmp_path / "whole").num_streams == 2
+
+
+@pytest.mark.full
+@pytest.mark.slow
+def test_two_ranks_and_a_killed_run_on_two_streams_give_the_bytes_of_one(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    unbroken = outcome.run(fakes.streams_job(tmp_path / "one"))
+    ranks = pair.start("tests.train.fakes", "streams", tmp_path / "two")
+    for rank in ranks:
+        rank.communicate()
+    assert [rank.returncode for rank in ranks] == [0, 0]
+    killed = fakes.streams_job(tmp_path / "killed", snapshot_every=1)
+    assert in_child(partial(fakes.run, killed), kill_at=40) == signal.SIGKILL
+    assert not is_finished(killed)
+    fakes.run(killed)
+    assert outcome.result(killed.out) == unbroken
+    two = outcome.result(tmp_path / "two")
+    assert two["weights"] == unbroken["weights"]
+    assert two["curve"] == unbroken["curve"]
+    assert load_model(killed.out).num_streams == 2

@@ -21,6 +21,7 @@ from wavlm.labels.files import Labels
 from wavlm.labels.quality import joint_counts
 from wavlm.shards import Utterance
 from wavlm.specs import ScoresSpec
+from wavlm.specs.frames import FrameGrid
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,7 +43,7 @@ def count_best_layer(spec: ScoresSpec, model_dir: Path, chosen: Chosen) -> Phone
         of_layers = label_layers(hidden, chosen.fitted, chosen.judged, spec)
     names = sorted({name for item in chosen.judged for _, _, name in item.phones or ()})
     every = (  # one at a time: a table may take hundreds of MB
-        PhoneCounts(layer, _count(chosen.judged, labels, names, spec.num_clusters), len(names))
+        PhoneCounts(layer, _count(chosen.judged, labels, names, spec.num_clusters, hidden.grid), len(names))
         for layer, labels in zip(layers, of_layers, strict=True)
     )
     return max(every, key=lambda it: float(pnmi_of(it.counts.sum(axis=0, keepdims=True), it.num_phones)[0]))
@@ -60,11 +61,13 @@ def pnmi_of(counts: Floats, num_phones: int) -> Floats:
     return np.where(phone > 0, np.maximum(information, 0.0) / np.where(phone > 0, phone, 1.0), 0.0)
 
 
-def _count(judged: Sequence[Utterance], labels: Sequence[Labels], names: Sequence[str], num_clusters: int) -> Floats:
+def _count(
+    judged: Sequence[Utterance], labels: Sequence[Labels], names: Sequence[str], num_clusters: int, grid: FrameGrid
+) -> Floats:
     row = {name: number for number, name in enumerate(names)}
     table = np.zeros((len(judged), len(names), num_clusters))
     for number, (item, found) in enumerate(zip(judged, labels, strict=True)):
-        joint = joint_counts(item.phones or (), found, num_clusters)
+        joint = joint_counts(item.phones or (), found, num_clusters, grid)
         table[number, [row[name] for name in joint.phones]] = joint.counts
     return table.reshape(len(judged), -1)
 

@@ -30,12 +30,11 @@ from wavlm.execution.progress import Progress, no_progress
 from wavlm.export import load
 from wavlm.export.sources import content_of, find_model
 from wavlm.features.extract import ExtractionPlan, extraction_plan, one_thread
-from wavlm.features.hidden import PIECE_SECONDS, cut_pieces, default_device, single_precision
+from wavlm.features.hidden import cut_pieces, default_device, single_precision
 from wavlm.features.mfcc import Floats
 from wavlm.nn import WavLM
 from wavlm.shards.waveform import read_whole
-from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels, sample_rate_of, window_samples
+from wavlm.specs.frames import FrameGrid
 from wavlm.storage.files import open_atomic, sha256_of, write_json
 from wavlm.storage.parquet import write_parquet
 
@@ -154,11 +153,11 @@ class _Layer:
     layer: int
 
     def __call__(self, path: Path) -> Floats:
-        rate_hz = sample_rate_of(self.network.network.conv_layers)
-        waveform = read_whole(path, rate_hz)
-        if not num_labels(len(waveform), FRAME_RATE_HZ, rate_hz):
+        grid = FrameGrid.of(self.network.network)
+        waveform = read_whole(path, grid.sample_rate_hz)
+        if not grid.count(len(waveform)):
             raise refuse(Reason.TOO_SHORT, f"{len(waveform)} samples give no frame", str(path))
-        pieces = [self._compute(piece) for piece in cut_pieces(waveform, PIECE_SECONDS * rate_hz, rate_hz)]
+        pieces = [self._compute(piece) for piece in cut_pieces(waveform, grid=grid)]
         found: Floats = np.concatenate(pieces)
         return found
 
@@ -182,15 +181,16 @@ def _check_layer(network: WavLM, layer: int, model: Path) -> None:
 
 
 def _describe(network: WavLM, model: Path, layer: int, form: Form) -> dict[str, str | int | float]:
+    grid = FrameGrid.of(network.network)
     return {
         "model": content_of(find_model(model), sha256_of),
         "layer": layer,
         "form": form,
         "channels": network.network.width,
         "dtype": "float32",
-        "frame_rate_hz": float(FRAME_RATE_HZ),
-        "first_frame_seconds": window_samples() / 2 / SAMPLE_RATE_HZ,
-        "frame_seconds": 1 / FRAME_RATE_HZ,
+        "frame_rate_hz": float(grid.rate_hz),
+        "first_frame_seconds": grid.window_samples / 2 / grid.sample_rate_hz,
+        "frame_seconds": grid.hop_samples / grid.sample_rate_hz,
         "times": "frame t is centred on first_frame_seconds + t * frame_seconds",
     }
 

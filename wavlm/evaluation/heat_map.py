@@ -1,6 +1,7 @@
 """The heat map of a model's layers: softmax weights, shares, and the score of each layer alone; a row per evaluation.
 
-Each row has its own scale, from its smallest to its largest value: a row shows which layers, not how good the task is.
+Weights and shares of all rows have one scale, from 0 to the largest: equal weights look equal. Scores of single layers
+have a scale per row, from its smallest to its largest value: a row shows which layers, not how good the task is.
 
 Legend: E evaluations, S states.
 """
@@ -22,16 +23,17 @@ from wavlm.storage.files import open_atomic
 Floats = npt.NDArray[np.float64]
 
 DPI = 120
-AXIS = "layer (each row has colours of its own scale)"
+ONE_SCALE, ROW_SCALES = "layer (colours from 0 to the largest value)", "layer (each row has colours of its own scale)"
 COLOURS = "Blues"  # lighter is less, for printers and colour-blind readers, too
 ROW_INCHES, CELL_INCHES, ROOM_INCHES = 0.36, 0.3, 1.1
 LEAST_INCHES = 5.0  # of width: what stands beneath has to fit
 DARKEST = 1.4  # of the colours' range, of which 1 is used: ink stays readable
 MOST_WRITTEN = 14  # layers, above which cells are too small for numbers
+ALONE = "each layer alone, on dev"
 PANELS: tuple[tuple[str, Callable[[LayerWeight], float | None]], ...] = (
     ("softmax weight", lambda it: it.weight),
     ("share: weight x mean norm", lambda it: it.share),
-    ("each layer alone, on dev", lambda it: it.alone),
+    (ALONE, lambda it: it.alone),
 )
 
 
@@ -47,9 +49,10 @@ def plot_heat_map(results: Sequence[EvaluationFacts], ink: str = "black") -> Fig
     figure = Figure(figsize=(max(LEAST_INCHES, 2.2 + CELL_INCHES * num_layers), sum(heights)), layout="constrained")
     every = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
     for axes, (title, value, shown) in zip(every, panels, strict=True):
-        signs = [-1.0 if item.main and item.main.is_lower_better and "alone" in title else 1.0 for item in shown]
-        _draw(axes, [[value(it) for it in facts.layers] for facts in shown], signs, ink)
-        axes.set(title=title, xlabel=AXIS if title == panels[-1][0] else "")
+        values = np.array([[np.nan if (cell := value(it)) is None else cell for it in item.layers] for item in shown])
+        is_alone = title == ALONE
+        _draw(axes, values, _scale_rows(values, shown) if is_alone else _scale_all(values), ink)
+        axes.set(title=title, xlabel=ROW_SCALES if is_alone else ONE_SCALE)
         axes.set_yticks(range(len(shown)), [_label(item) for item in shown])
         axes.set_xticks(range(num_layers), [str(it.layer) for it in found[0].layers])
     return figure
@@ -75,10 +78,8 @@ def _label(facts: EvaluationFacts) -> str:
     return f"{facts.evaluation} (synthetic)" if facts.reality == "synthetic" else facts.evaluation
 
 
-def _draw(axes: Axes, rows: Sequence[Sequence[float | None]], signs: Sequence[float], ink: str) -> None:
-    """Cells coloured within their row: the best, or the largest, is darkest. The first row is on top."""
-    values = np.array([[np.nan if cell is None else cell for cell in row] for row in rows])  # (E, S)
-    scaled = np.ma.masked_invalid([_scale(sign * row) for sign, row in zip(signs, values, strict=True)])
+def _draw(axes: Axes, values: Floats, scaled: Floats, ink: str) -> None:
+    """Coloured cells with their values: the best, or the largest, is darkest. The first row is on top."""
     height, width = values.shape
     edges = np.arange(width + 1) - 0.5, np.arange(height + 1) - 0.5
     axes.grid(visible=False)
@@ -89,6 +90,18 @@ def _draw(axes: Axes, rows: Sequence[Sequence[float | None]], signs: Sequence[fl
             if np.isfinite(value):
                 text = f"{value:.2f}".removeprefix("0")
                 axes.text(column, row, text, ha="center", va="center", fontsize=6, color=ink)
+
+
+def _scale_all(values: Floats) -> Floats:
+    """All rows from 0 to the largest value of any, as 0 to 1: none is below 0."""
+    largest = float(np.nanmax(values))
+    return np.ma.masked_invalid(values / largest if largest > 0 else values * 0.0)
+
+
+def _scale_rows(values: Floats, shown: Sequence[EvaluationFacts]) -> Floats:
+    """Each row from its worst value to its best, as 0 to 1."""
+    signs = [-1.0 if item.main and item.main.is_lower_better else 1.0 for item in shown]
+    return np.ma.masked_invalid([_scale(sign * row) for sign, row in zip(signs, values, strict=True)])
 
 
 def _scale(row: Floats) -> Floats:

@@ -35,7 +35,8 @@ from wavlm.nn import WavLM
 from wavlm.rng import rng_for
 from wavlm.shards.waveform import read_whole
 from wavlm.specs import ConvLayer
-from wavlm.specs.shapes import num_frames, sample_rate_of
+from wavlm.specs.frames import sample_rate_of
+from wavlm.specs.shapes import num_frames
 from wavlm.storage.files import sha256_of, write_json, write_text
 
 MOST_FRAMES = 6000  # two minutes at 50 Hz; all layers of Large are 600 MB
@@ -55,7 +56,7 @@ def export_onnx(
     if out.exists() and any(out.iterdir()):
         raise UsageError("OUT_EXISTS", f"there is something in the folder already; at {out}; name a new folder")
     network = load(model)
-    rate_hz = sample_rate_of(network.network.conv_layers)
+    rate_hz = sample_rate_of(network.network)
     utterances = None if speech is None else _read(speech, network.network.conv_layers, rate_hz)
     wanted = check_layers(network, range(network.network.num_layers + 1) if layers is None else layers)
     files = [write_onnx(network, out, wanted)]

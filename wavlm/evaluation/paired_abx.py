@@ -13,14 +13,19 @@ from wavlm.evaluation.scores import Chosen, layers_of
 from wavlm.features.extract import one_thread
 from wavlm.features.hidden import HiddenLayers, default_device
 from wavlm.features.mfcc import Floats
+from wavlm.nn.description import read_network
 from wavlm.specs import ScoresSpec
+from wavlm.specs.frames import FrameGrid
 
 
 def find_abx_gain(
     spec: ScoresSpec, ours: Path, theirs: Path, chosen: Chosen, mode: Mode, confidence: float
 ) -> Gain | str:
     """The gain of the best layer of a model over the best layer of another one; a text that says why there is none."""
-    contrasts = Contrasts(chosen.judged, chosen.corpora, spec, chosen.sample_rate_hz)
+    grids = [FrameGrid.of(read_network(folder).network) for folder in (ours, theirs)]
+    if grids[0] != grids[1]:
+        return f"the models have {grids[0]} and {grids[1]}, and the triplets are stretches of frames"
+    contrasts = Contrasts(chosen.judged, chosen.corpora, spec, grids[0])
     if mode not in contrasts.triplets:
         return "; ".join(contrasts.notes) or f"no ABX {mode} speakers: the probe has abx_cells 0"
     blocks = contrasts.find_blocks(mode)

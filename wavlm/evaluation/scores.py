@@ -47,7 +47,7 @@ from wavlm.rng import seed_for
 from wavlm.shards import TarSample, Utterance, decode_sample, read_listing, samples_with_phones
 from wavlm.shards.listing import read_sample_rate
 from wavlm.specs import SAMPLE_RATE_HZ, ScoresSpec
-from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid
 from wavlm.storage.files import atomic_path, write_json
 
 # What else is done with the frames of each layer of a judged utterance, given its number.
@@ -72,12 +72,12 @@ def build_scores(
     hidden = HiddenLayers(model_dir, layers[1:], default_device(), sample_rate_hz=rate_hz)
 
     def extract_layers(waveform: Floats) -> list[Floats]:
-        return [mfcc_at_frame_rate(waveform, rate_hz), *hidden(waveform)]
+        return [mfcc_at_frame_rate(waveform, hidden.grid), *hidden(waveform)]
 
     with one_thread():
-        reason = _find_obstacle(chosen, spec)
+        reason = _find_obstacle(chosen, spec, hidden.grid)
         if reason is None:
-            facts = _score_layers(extract_layers, layers, spec, chosen, progress)
+            facts = _score_layers(extract_layers, layers, spec, chosen, hidden.grid, progress)
         else:
             facts = ScoresFacts(num_utterances=len(chosen.judged), scores=(), reason=reason)
         sample = choose_speech(corpora, spec.max_utterances, spec.seed)
@@ -129,11 +129,12 @@ def _choose(spec: ScoresSpec, shards_dirs: Sequence[Path], split: str, count: in
     return heapq.nsmallest(count, every, key=lambda found: seed_for(spec.seed, "probe", found[1].key))
 
 
-def measure_quality(
+def measure_quality(  # noqa: PLR0913, PLR0917  what is measured on which speech, and how
     extract_layers: ExtractLayers,
     fitted: Sequence[Utterance],
     judged: Sequence[Utterance],
     spec: ScoresSpec,
+    grid: FrameGrid = PAPER_FRAMES,
     progress: Progress = no_progress,
     keep: Keep | None = None,
 ) -> list[Quality]:
@@ -141,7 +142,7 @@ def measure_quality(
     of_layers = label_layers(extract_layers, fitted, judged, spec, progress, keep)
     return [
         label_quality(
-            ((item.phones or (), found) for item, found in zip(judged, labels, strict=True)), spec.num_clusters
+            ((item.phones or (), found) for item, found in zip(judged, labels, strict=True)), spec.num_clusters, grid
         )
         for labels in of_layers
     ]
@@ -177,27 +178,33 @@ def layers_of(spec: ScoresSpec, model_dir: Path) -> tuple[int, ...]:
     return spec.layers or tuple(range(1, read_network(model_dir).network.num_layers + 1))
 
 
-def _find_obstacle(chosen: Chosen, spec: ScoresSpec) -> str | None:
+def _find_obstacle(chosen: Chosen, spec: ScoresSpec, grid: FrameGrid) -> str | None:
     """Why no label quality can be measured; None if it can."""
     if not chosen.fitted or not chosen.judged:
         return "fewer than two utterances with timed phones in any corpus"
     lengths = [len(item.waveform) for item in chosen.fitted]
-    found = int(num_labels(lengths, FRAME_RATE_HZ, chosen.sample_rate_hz).sum())
+    found = int(grid.count(lengths).sum())
     if found < spec.num_clusters:
         return f"{found} frames with timed phones for k-means, expected one per cluster or more: {spec.num_clusters}"
     return None
 
 
 def _score_layers(
-    extract_layers: ExtractLayers, layers: Sequence[int], spec: ScoresSpec, chosen: Chosen, progress: Progress
+    extract_layers: ExtractLayers,
+    layers: Sequence[int],
+    spec: ScoresSpec,
+    chosen: Chosen,
+    grid: FrameGrid,
+    progress: Progress,
 ) -> ScoresFacts:
-    contrasts = Contrasts(chosen.judged, chosen.corpora, spec, chosen.sample_rate_hz)
+    contrasts = Contrasts(chosen.judged, chosen.corpora, spec, grid)
     kept: list[dict[int, Floats]] = []
     qualities = measure_quality(
         extract_layers,
         chosen.fitted,
         chosen.judged,
         spec,
+        grid,
         progress,
         lambda number, features: contrasts.keep(number, features, kept),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from wavlm.export.facts import Origin
 from wavlm.specs import NetworkSpec
-from wavlm.specs.shapes import sample_rate_of
+from wavlm.specs.frames import sample_rate_of
 
 FRONT_MATTER = """---
 library_name: transformers
@@ -99,7 +99,7 @@ def _usage(network: NetworkSpec, family: str, card: Card) -> str:
     text = (
         f"## Use\n\n```python\nfrom transformers import {loader}\n\n"
         f'model = {loader}.from_pretrained("path/to/this/folder")\n```\n\n'
-        f"Input is {sample_rate_of(network.conv_layers) / 1000:g} kHz mono speech in [-1, 1]; "
+        f"Input is {sample_rate_of(network) / 1000:g} kHz mono speech in [-1, 1]; "
         f"{network.num_layers} layers, width "
         f"{network.width}, {network.num_heads} heads.\n\n" + "\n".join(lines).format(family=family)
     )

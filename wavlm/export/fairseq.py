@@ -31,6 +31,7 @@ from wavlm.nn import WavLM
 from wavlm.nn.description import NetworkFile
 from wavlm.nn.files import network_from
 from wavlm.specs import NetworkSpec, QuantizerSpec
+from wavlm.specs.frames import unless_of_strides
 from wavlm.storage.files import open_atomic
 
 HEAD_KEY, CODEBOOK_KEY = "pretraining_head", "pretraining_codebook"
@@ -70,6 +71,7 @@ class FairseqConfig(BaseModel):
     num_buckets: Size = 320
     max_distance: Annotated[int, Field(ge=1, le=1_000_000)] = 1280
     gru_rel_pos: bool = False
+    sample_rate: Size | None = None  # of its task; written where the strides do not say it
     # A key of this project: the number of rows of label_embs_concat before the first cluster. fairseq's
     # dictionary begins with four symbols that are not clusters.
     special_symbols: Literal[0, 4] = 4
@@ -99,6 +101,7 @@ def config_of(network: NetworkSpec) -> FairseqConfig:
         num_buckets=network.num_buckets,
         max_distance=network.max_distance,
         gru_rel_pos=network.gated_bias,
+        sample_rate=network.sample_rate_hz,
         special_symbols=network.special_symbols,
     )
 
@@ -113,11 +116,13 @@ def network_of(config: FairseqConfig, projection_width: int) -> NetworkSpec:
             f"relative_position_embedding {config.relative_position_embedding} with gru_rel_pos "
             f"{config.gru_rel_pos}, expected both (WavLM) or neither (HuBERT); in cfg"
         )
+    conv_layers = parse_conv_stack(config.conv_feature_layers)
     return NetworkSpec(
         extractor_norm="layer" if config.extractor_mode == "layer_norm" else "group",
         norm_first=config.layer_norm_first,
         normalize_waveform=config.normalize,
-        conv_layers=parse_conv_stack(config.conv_feature_layers),
+        conv_layers=conv_layers,
+        sample_rate_hz=unless_of_strides(config.sample_rate, conv_layers),
         conv_bias=config.conv_bias,
         width=config.encoder_embed_dim,
         ffn_width=config.encoder_ffn_embed_dim,
@@ -151,7 +156,7 @@ def write_fairseq(model: WavLM, path: Path) -> None:
             del tensors[name]
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_atomic(path) as file:
-        config = config_of(network).model_dump()
+        config = config_of(network).model_dump(exclude_none=True)
         content: dict[str, Any] = {"cfg": config, "model": tensors}
         if model.quantizer:
             content = {"cfg": config | _quantizer_config(model.quantizer, network), "model": tensors | head}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wavlm.export.errors import ImportRefusedError
 from wavlm.specs import ConvLayer, NetworkSpec, QuantizerSpec
-from wavlm.specs.shapes import sample_rate_of
+from wavlm.specs.frames import sample_rate_of, unless_of_strides
 from wavlm.storage.files import read_json
 from wavlm.storage.seals import check_sealed
 
@@ -117,14 +117,21 @@ def quantizer_config(quantizer: QuantizerSpec, projection_width: int) -> dict[st
     }
 
 
-def network_of(config: HfConfig, *, normalize_waveform: bool, projection_width: int) -> NetworkSpec:
-    """The network that transformers' settings describe. Raises ValueError if it is not possible."""
+def network_of(
+    config: HfConfig, *, normalize_waveform: bool, projection_width: int, sample_rate_hz: int | None = None
+) -> NetworkSpec:
+    """The network that transformers' settings describe. Raises ValueError if it is not possible.
+
+    sample_rate_hz: that of the feature extractor; None: not known.
+    """
     convs = zip(config.conv_dim, config.conv_kernel, config.conv_stride, strict=True)
+    conv_layers = tuple(ConvLayer(channels=c, kernel=k, stride=s) for c, k, s in convs)
     return NetworkSpec(
         extractor_norm=config.feat_extract_norm,
         norm_first=config.do_stable_layer_norm,
         normalize_waveform=normalize_waveform,
-        conv_layers=tuple(ConvLayer(channels=c, kernel=k, stride=s) for c, k, s in convs),
+        conv_layers=conv_layers,
+        sample_rate_hz=unless_of_strides(sample_rate_hz, conv_layers),
         conv_bias=config.conv_bias,
         width=config.hidden_size,
         ffn_width=config.intermediate_size,
@@ -151,7 +158,7 @@ def preprocessor_of(network: NetworkSpec) -> dict[str, Any]:
     return {
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "feature_size": 1,
-        "sampling_rate": sample_rate_of(network.conv_layers),
+        "sampling_rate": sample_rate_of(network),
         "padding_side": "right",
         "padding_value": 0.0,
         "do_normalize": network.normalize_waveform,
@@ -167,15 +174,10 @@ def read_hf_network(folder: Path, projection_width: int | None = None) -> Networ
     settings = _read_settings(folder)
     normalizes = config.feat_extract_norm == "layer" if settings is None else settings.do_normalize
     try:
-        network = network_of(config, normalize_waveform=normalizes, projection_width=width)
+        rate_hz = None if settings is None else settings.sampling_rate
+        network = network_of(config, normalize_waveform=normalizes, projection_width=width, sample_rate_hz=rate_hz)
     except ValueError as error:
         raise ImportRefusedError(f"this describes no possible network: {error}; at {folder / CONFIG_FILE}") from error
-    expected = sample_rate_of(network.conv_layers)
-    if settings is not None and settings.sampling_rate != expected:
-        raise ImportRefusedError(
-            f"its waveforms have {settings.sampling_rate} Hz, which with its strides is not 50 frames per second: that "
-            f"needs {expected} Hz; at {folder}"
-        )
     return network
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from wavlm.specs import NetworkSpec
-from wavlm.specs.shapes import sample_rate_of
+from wavlm.specs.frames import sample_rate_of
 
 SPECIAL_SYMBOLS = ("<s>", "<pad>", "</s>", "<unk>")  # of fairseq's dictionaries, before the first cluster
 
@@ -25,7 +25,7 @@ def s3prl_keys(
 
     The tensors are the ones of the other keys, so the file hardly grows.
     """
-    rate_hz = sample_rate_of(network.conv_layers)
+    rate_hz = sample_rate_of(network)
     symbols = [*SPECIAL_SYMBOLS[: network.special_symbols], *map(str, range(num_clusters))]
     return {
         "task_cfg": {"normalize": network.normalize_waveform, "sample_rate": rate_hz},

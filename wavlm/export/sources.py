@@ -14,7 +14,6 @@ from wavlm.export.hf_config import CONFIG_FILE, HEAD_FILE, PREPROCESSOR_FILES, r
 from wavlm.nn.description import NETWORK_FILE, WEIGHTS_FILE, read_network
 from wavlm.nn.start import differences
 from wavlm.specs import NetworkSpec
-from wavlm.specs.shapes import find_frames_mismatch, sample_rate_of
 from wavlm.storage.files import read_json
 
 WEIGHTS_NAMES = (WEIGHTS_FILE, "pytorch_model.bin")  # of a Hugging Face folder, the first to be taken first
@@ -102,13 +101,7 @@ def read_model_network(model: ModelFiles) -> NetworkSpec | None:
 
 
 def check_network(found: NetworkSpec, expected: NetworkSpec | None, where: Path | str) -> None:
-    """Raise UsageError (MODEL_NETWORK) unless a model's network makes 50 frames per second and is the expected one."""
-    if mismatch := find_frames_mismatch(found.conv_layers, sample_rate_of(found.conv_layers)):
-        raise UsageError(
-            "MODEL_NETWORK",
-            f"{mismatch}; at {where}; take a model whose convolutions make 50 frames per second, as those of HuBERT "
-            "and WavLM do",
-        )
+    """Raise UsageError (MODEL_NETWORK) unless a model's network is the expected one."""
     if differing := differences(found, expected) if expected else []:
         raise UsageError(
             "MODEL_NETWORK",

@@ -17,7 +17,7 @@ from torch import Tensor
 from wavlm.features.frame_function import FrameFunction
 from wavlm.features.hidden import cut_pieces, single_precision
 from wavlm.features.mfcc import Floats
-from wavlm.specs.shapes import num_labels
+from wavlm.specs.frames import num_labels
 
 Rows = npt.NDArray[Any]  # (F, ...), of one waveform
 
@@ -45,21 +45,19 @@ class SubmittedChunk:
 
     def _cut(self, waveform: Floats) -> list[Floats]:
         piece_samples = self._function.piece_samples
-        return (
-            [waveform] if piece_samples is None else cut_pieces(waveform, piece_samples, self._function.sample_rate_hz)
-        )
+        return [waveform] if piece_samples is None else cut_pieces(waveform, piece_samples, self._function.grid)
 
     def _submit(self, pieces: Sequence[Floats], device: str) -> _PendingRows:
         """Call the function on one batch. The longest piece comes first."""
-        rate_hz, sample_rate_hz = self._function.rate_hz, self._function.sample_rate_hz
+        rate_hz, grid = self._function.rate_hz, self._function.grid
         lengths = [len(piece) for piece in pieces]
         num_samples = None if lengths[-1] == lengths[0] else torch.tensor(lengths)
         with torch.inference_mode(), single_precision():
             rows = self._function.compute(_pad(pieces, device), num_samples)
-        expected = int(num_labels(lengths[0], rate_hz, sample_rate_hz))
+        expected = int(num_labels(lengths[0], rate_hz, grid))
         if rows.shape[1] != expected:
-            raise RuntimeError(f"{rows.shape[1]} frames of {lengths[0]} samples, expected {expected} at {rate_hz} Hz")
-        return _PendingRows(rows, num_labels(lengths, rate_hz, sample_rate_hz).tolist())
+            raise RuntimeError(f"{rows.shape[1]} frames of {lengths[0]} samples, expected {expected} at {rate_hz:g} Hz")
+        return _PendingRows(rows, num_labels(lengths, rate_hz, grid).tolist())
 
 
 class _PendingRows:

@@ -1,8 +1,8 @@
 """Frame functions: the features that labels are made of.
 
-They are 39-d Kaldi MFCC at 100 Hz, log mel energies at 50 Hz, or a hidden layer of a model at 50 Hz.
+They are 39-d Kaldi MFCC, mostly two per frame of the network, log mel energies, or a hidden layer of a model.
 
-Frame 2t of the MFCC and frame t of the network are centred on the same sample: 320 t + 200 at 16 kHz.
+Frame 2t of the MFCC and frame t of the network see the same samples: 320 t to 320 t + 399 at 16 kHz.
 
 Legend: B utterances, N samples, F frames, D channels.
 """
@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from wavlm.features.hidden import PIECE_SECONDS, HiddenLayers
+from wavlm.features.hidden import HiddenLayers, longest_piece
+from wavlm.features.layers import check_grid
 from wavlm.features.log_mel import stacked_log_mel
-from wavlm.features.mfcc import MFCC_RATE_HZ, Floats, mfcc, mfcc_batch
-from wavlm.specs import SAMPLE_RATE_HZ, Features, LogMelFeatures, MfccFeatures
-from wavlm.specs.shapes import FRAME_RATE_HZ
+from wavlm.features.mfcc import Floats, mfcc, mfcc_batch
+from wavlm.specs import Features, LogMelFeatures, MfccFeatures
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid, mfcc_per_frame
 
 Compute = Callable[[Tensor, Tensor | None], Tensor]
 
@@ -35,9 +36,9 @@ class FrameFunction:
     """
 
     compute: Compute
-    rate_hz: int  # of the frames
+    rate_hz: float  # of the rows: one or two per frame
     piece_samples: int | None = None  # longest waveform that it takes, see `cut_pieces`; None: any
-    sample_rate_hz: int = SAMPLE_RATE_HZ  # of the waveforms
+    grid: FrameGrid = PAPER_FRAMES
 
     def then(self, step: Callable[[Tensor], Tensor]) -> FrameFunction:
         """This function, followed by another one on its frames: (B, F, D) -> (B, F, ...)."""
@@ -46,43 +47,44 @@ class FrameFunction:
             lambda waveforms, num_samples: step(before(waveforms, num_samples)),
             self.rate_hz,
             self.piece_samples,
-            self.sample_rate_hz,
+            self.grid,
         )
 
 
 def frame_function(
-    features: Features, model_dir: Path | None, device: str, sample_rate_hz: int = SAMPLE_RATE_HZ
+    features: Features, model_dir: Path | None, device: str, grid: FrameGrid = PAPER_FRAMES
 ) -> FrameFunction:
     """The function that computes these features on a device.
 
+    grid: the frames of the network that is to learn the labels.
     Raises ValueError if hidden features come without the folder of a model, and UsageError (LAYER_MISSING) if the model
-    lacks the layer or the output, or UsageError (SAMPLE_RATE) if it is for waveforms of another rate.
+    lacks the layer or the output, or UsageError (SAMPLE_RATE) if its frames are others than those of `grid`.
     """
     if isinstance(features, MfccFeatures):
-        compute = partial(mfcc_batch, sample_rate_hz=sample_rate_hz)
-        return FrameFunction(compute, MFCC_RATE_HZ, sample_rate_hz=sample_rate_hz)
+        return FrameFunction(partial(mfcc_batch, grid=grid), label_rate_hz(features, grid), grid=grid)
     if isinstance(features, LogMelFeatures):
-        stacked = partial(stacked_log_mel, stack_frames=features.stack_frames, sample_rate_hz=sample_rate_hz)
-        return FrameFunction(stacked, FRAME_RATE_HZ, sample_rate_hz=sample_rate_hz)
+        stacked = partial(stacked_log_mel, stack_frames=features.stack_frames, grid=grid)
+        return FrameFunction(stacked, grid.rate_hz, grid=grid)
     if model_dir is None:
         raise ValueError(f"features of layer {features.layer} need the folder of a model; got none")
-    hidden = HiddenLayers(model_dir, (features.layer,), device, features.output, sample_rate_hz)
+    hidden = HiddenLayers(model_dir, (features.layer,), device, features.output, grid.sample_rate_hz)
+    check_grid(hidden.grid, grid, model_dir)
     return FrameFunction(
         lambda waveforms, num_samples: hidden.compute_batch(waveforms, num_samples)[0],
-        FRAME_RATE_HZ,
-        PIECE_SECONDS * sample_rate_hz,
-        sample_rate_hz,
+        grid.rate_hz,
+        longest_piece(grid),
+        grid,
     )
 
 
-def label_rate_hz(features: Features) -> int:
-    """Labels per second of audio: 100 for MFCC, 50 for hidden layers and log mel energies."""
-    return MFCC_RATE_HZ if isinstance(features, MfccFeatures) else FRAME_RATE_HZ
+def label_rate_hz(features: Features, grid: FrameGrid = PAPER_FRAMES) -> int | float:
+    """Labels per second of audio. Of 50 frames per second: 100 for MFCC, 50 for hidden layers and log mel energies."""
+    return mfcc_per_frame(grid) * grid.rate_hz if isinstance(features, MfccFeatures) else grid.rate_hz
 
 
-def mfcc_at_frame_rate(waveform: Floats, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Floats:
-    """The MFCC frames that coincide with the network's frames: (N,) -> (num_frames, 39) at 50 Hz.
+def mfcc_at_frame_rate(waveform: Floats, grid: FrameGrid = PAPER_FRAMES) -> Floats:
+    """The MFCC frames that coincide with the network's frames: (N,) -> (num_frames, 39).
 
     MFCC has 2 F or 2 F - 1 frames for F frames of the network, so frame 2 (F - 1) always exists.
     """
-    return np.ascontiguousarray(mfcc(waveform, sample_rate_hz)[:: MFCC_RATE_HZ // FRAME_RATE_HZ])
+    return np.ascontiguousarray(mfcc(waveform, grid)[:: mfcc_per_frame(grid)])

@@ -1,4 +1,4 @@
-"""Hidden layers of a saved model as features at 50 Hz, for one utterance or for a batch.
+"""Hidden layers of a saved model as features at its frame rate, for one utterance or for a batch.
 
 Legend: B utterances, N samples, F frames, D channels.
 """
@@ -17,20 +17,20 @@ from wavlm.features.layers import Output, check_layers, check_rate
 from wavlm.features.mfcc import Floats
 from wavlm.nn import load_model
 from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.specs.shapes import hop_samples, window_samples
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid
 
 # Longest input of the network (100 s). fairseq's dump_hubert_feature has the same limit.
 PIECE_SECONDS = 100
-PIECE_SAMPLES = PIECE_SECONDS * SAMPLE_RATE_HZ
+PIECE_SAMPLES = PIECE_SECONDS * SAMPLE_RATE_HZ  # of evaluations, whose audio has that rate
 
 
 class HiddenLayers:
-    """Raw outputs of layers of a saved model: (N,) -> (F, D) at 50 Hz for each layer. Layers count from 1.
+    """Raw outputs of layers of a saved model: (N,) -> (F, D) for each layer. Layers count from 1.
 
     output: before any final norm (`residual`), or after it (`normed`): `HiddenFeatures.output`.
 
     Nothing is masked or dropped out. A waveform above 100 s is computed in pieces of 100 s, which have the same number
-    of frames, at the same times, as the whole.
+    of frames, at the same times, as the whole. `grid` is that of the model.
     sample_rate_hz: of the waveforms.
     Raises UsageError: LAYER_MISSING if the model does not have one of the layers, or this output; SAMPLE_RATE if it is
     for waveforms of another rate.
@@ -47,6 +47,7 @@ class HiddenLayers:
         self._network = load_model(model_dir, device)
         self.sample_rate_hz = sample_rate_hz
         check_rate(self._network.network, sample_rate_hz, model_dir)
+        self.grid = FrameGrid.of(self._network.network)
         self._layers = tuple(layers)
         self._device = device
         self._is_normed = output == "normed"
@@ -54,10 +55,7 @@ class HiddenLayers:
 
     def __call__(self, waveform: Floats) -> list[Floats]:
         """The layers of one utterance of any length: (N,) -> (F, D) for each layer."""
-        pieces = [
-            self._compute_piece(piece)
-            for piece in cut_pieces(waveform, PIECE_SECONDS * self.sample_rate_hz, self.sample_rate_hz)
-        ]
+        pieces = [self._compute_piece(piece) for piece in cut_pieces(waveform, grid=self.grid)]
         return [np.concatenate(rows) for rows in zip(*pieces, strict=True)]
 
     def compute_batch(self, waveforms: Tensor, num_samples: Tensor | None) -> list[Tensor]:
@@ -79,18 +77,21 @@ class HiddenLayers:
             return [layer[0].cpu().numpy() for layer in self.compute_batch(batch, None)]
 
 
-def cut_pieces(
-    waveform: Floats, piece_samples: int = PIECE_SAMPLES, sample_rate_hz: int = SAMPLE_RATE_HZ
-) -> list[Floats]:
+def longest_piece(grid: FrameGrid) -> int:
+    """Samples of the longest piece of a waveform: the whole frames of 100 s."""
+    return PIECE_SECONDS * grid.sample_rate_hz // grid.hop_samples * grid.hop_samples
+
+
+def cut_pieces(waveform: Floats, piece_samples: int | None = None, grid: FrameGrid = PAPER_FRAMES) -> list[Floats]:
     """Cut a waveform (N,) so that the frames of the pieces, in order, are the frames of the whole.
 
-    `piece_samples` must be a multiple of the hop. Samples at the end that are too few for a frame are dropped, as the
-    network drops them in the whole.
+    `piece_samples` must be a multiple of the hop; None: `longest_piece`. Samples at the end that are too few for a
+    frame are dropped, as the network drops them in the whole.
     """
-    window = window_samples(sample_rate_hz)
-    overlap = window - hop_samples(sample_rate_hz)
-    last_start = max(0, len(waveform) - window)
-    return [waveform[start : start + piece_samples + overlap] for start in range(0, last_start + 1, piece_samples)]
+    step = piece_samples or longest_piece(grid)
+    overlap = grid.window_samples - grid.hop_samples
+    last_start = max(0, len(waveform) - grid.window_samples)
+    return [waveform[start : start + step + overlap] for start in range(0, last_start + 1, step)]
 
 
 @contextmanager

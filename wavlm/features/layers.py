@@ -8,7 +8,7 @@ from typing import Literal
 
 from wavlm.errors import UsageError
 from wavlm.specs import NetworkSpec
-from wavlm.specs.shapes import sample_rate_of
+from wavlm.specs.frames import FrameGrid, sample_rate_of
 
 Output = Literal["residual", "normed"]
 
@@ -30,9 +30,19 @@ def check_layers(network: NetworkSpec, layers: Sequence[int], output: Output, wh
 
 def check_rate(network: NetworkSpec, sample_rate_hz: int, where: Path | str) -> None:
     """Raise UsageError (SAMPLE_RATE) for a model that is for waveforms of another rate."""
-    if (found := sample_rate_of(network.conv_layers)) != sample_rate_hz:
+    if (found := sample_rate_of(network)) != sample_rate_hz:
         raise UsageError(
             "SAMPLE_RATE",
             f"the model is for waveforms of {found} Hz, expected {sample_rate_hz} Hz, that of the audio; at {where}; "
             "take a model and shards of one rate",
+        )
+
+
+def check_grid(found: FrameGrid, expected: FrameGrid, where: Path | str) -> None:
+    """Raise UsageError (SAMPLE_RATE) for a model that has other frames than the network or the task beside it."""
+    if found != expected:
+        raise UsageError(
+            "SAMPLE_RATE",
+            f"the model makes {found}, expected {expected}; at {where}; take a model whose convolutions see and skip "
+            "as many samples, at the same sample rate",
         )

@@ -1,7 +1,8 @@
 """Log mel energies at the network's frames: some frames of 10 ms beside each other, 50 times per second.
 
-Frame t of the network is centred on the middle of frame 2t of 10 ms. Of S stacked frames it gets those from
-2t - (S - 1) // 2 on. Where an utterance has none, its first or last frame is repeated.
+At another frame rate the short frames are those of `wavlm.features.mfcc`, mostly two per frame of the network.
+Frame t of the network has the middle of frame 2t of 10 ms (of frame t if there is one per frame). Of S stacked frames
+it gets those from 2t - (S - 1) // 2 on. Where an utterance has none, its first or last frame is repeated.
 
 Legend: B utterances, N samples, F frames of the network, M frames of 10 ms, S stacked frames.
 """
@@ -12,29 +13,26 @@ import torch
 from torch import Tensor
 
 from wavlm.features.fbank import NUM_MELS
-from wavlm.features.mfcc import MFCC_RATE_HZ, log_mel_energies
-from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.specs.shapes import FRAME_RATE_HZ, window_samples
-
-STEP = MFCC_RATE_HZ // FRAME_RATE_HZ
+from wavlm.features.mfcc import log_mel_energies, mfcc_hop
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid, mfcc_per_frame
 
 
 def stacked_log_mel(
-    waveforms: Tensor, num_samples: Tensor | None, stack_frames: int, sample_rate_hz: int = SAMPLE_RATE_HZ
+    waveforms: Tensor, num_samples: Tensor | None, stack_frames: int, grid: FrameGrid = PAPER_FRAMES
 ) -> Tensor:
     """80 log mel energies of S frames of 10 ms: (B, N) -> (B, F, 80 S).
 
     num_samples (B,): the length of each utterance; None if none is padded.
     """
-    energies = log_mel_energies(waveforms, NUM_MELS, sample_rate_hz=sample_rate_hz)  # (B, M, 80)
+    energies = log_mel_energies(waveforms, NUM_MELS, grid=grid)  # (B, M, 80)
     batch, most = energies.shape[:2]
-    numbers = torch.arange(0, most, STEP, device=energies.device)[:, None]  # (F, 1)
+    numbers = torch.arange(0, most, mfcc_per_frame(grid), device=energies.device)[:, None]  # (F, 1)
     offsets = torch.arange(stack_frames, device=energies.device) - (stack_frames - 1) // 2
     wanted = (numbers + offsets).flatten().clamp(min=0).expand(batch, -1)  # (B, F S)
     if num_samples is None:
         last = torch.full((batch, 1), max(most - 1, 0), device=energies.device)
     else:
         lengths = num_samples.to(energies.device, non_blocking=True)[:, None]
-        last = ((lengths - window_samples(sample_rate_hz)) // (sample_rate_hz // MFCC_RATE_HZ)).clamp(min=0)
+        last = ((lengths - grid.window_samples) // mfcc_hop(grid)).clamp(min=0)
     rows = energies.take_along_dim(torch.minimum(wanted, last)[:, :, None], dim=1)
     return rows.reshape(batch, len(numbers), stack_frames * NUM_MELS)

@@ -1,8 +1,10 @@
-"""39-d Kaldi MFCC at 100 Hz, for one utterance or for a padded batch, on the device of the input.
+"""39-d Kaldi MFCC, for one utterance or for a padded batch, on the device of the input.
 
-A frame depends only on its own 25 ms (400 samples at 16 kHz), so padding changes none. Only the deltas at the end of an
-utterance depend on where it ends. The transform is a real FFT and two small matrix products. On a GPU its time is
-negligible. On a CPU it runs in pieces that stay in the cache.
+There are two per frame of the network, of as many samples as it sees: at 50 frames per second 25 ms every 10 ms. So
+every second one belongs to a frame. A hop that is odd has no half: there is one per frame then. Each depends only on
+its own samples, so padding changes none. Only the deltas at the end of an utterance depend on where it ends. The
+transform is a real FFT and two small matrix products. On a GPU its time is negligible. On a CPU it runs in pieces that
+stay in the cache.
 
 Legend: B utterances, N samples, F frames, D channels.
 """
@@ -17,13 +19,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.specs.shapes import window_samples
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid, mfcc_per_frame
 
 Floats = npt.NDArray[np.float32]
 
-MFCC_RATE_HZ = 100
-MFCC_HOP_SAMPLES = SAMPLE_RATE_HZ // MFCC_RATE_HZ  # 160 = 10 ms, at 16 kHz
+MFCC_HOP_SAMPLES = 160  # 10 ms at 16 kHz, the rate of evaluations
 MFCC_CHANNELS = 39
 
 _LOWEST_HZ, _HIGHEST_HZ = 20.0, 8000.0  # of the filters; the highest is half of the rate, if that is less
@@ -37,34 +37,40 @@ _CPU_PIECE_FRAMES = 250
 _DEVICE_PIECE_FRAMES = 1 << 17
 
 
-def mfcc(waveform: Floats, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Floats:
+def mfcc(waveform: Floats, grid: FrameGrid = PAPER_FRAMES) -> Floats:
     """Kaldi MFCC with deltas and delta-deltas of a mono waveform in [-1, 1]: (N,) -> (F, 39).
 
-    At 16 kHz F = (N - 400) // 160 + 1. Options as in HuBERT's first iteration: povey window of 25 ms every 10 ms, snip
-    edges, no dither, DC removal, pre-emphasis 0.97, 23 mels from 20 to 8000 Hz or half of the rate, 13 cepstra with C0
-    and without log energy, lifter 22; deltas with window 5 and replicated edges; no mean normalisation.
+    At 16 kHz F = (N - 400) // 160 + 1. Options as in HuBERT's first iteration: povey window of 25 ms every 10 ms, that
+    is of a frame of the network, twice per hop; snip edges, no dither, DC removal, pre-emphasis 0.97, 23 mels from 20
+    to 8000 Hz or half of the rate, 13 cepstra with C0 and without log energy, lifter 22; deltas with window 5 and
+    replicated edges; no mean normalisation.
     """
     with torch.inference_mode():
         samples = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))
-        rows: Floats = mfcc_batch(samples[None], None, sample_rate_hz)[0].numpy()
+        rows: Floats = mfcc_batch(samples[None], None, grid)[0].numpy()
         return rows
 
 
-def mfcc_batch(waveforms: Tensor, num_samples: Tensor | None = None, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Tensor:
+def mfcc_batch(waveforms: Tensor, num_samples: Tensor | None = None, grid: FrameGrid = PAPER_FRAMES) -> Tensor:
     """`mfcc` of each row of a batch: (B, N) -> (B, F, 39).
 
     num_samples (B,): the length of each utterance; None if none is padded. At 16 kHz an
     utterance has (num_samples - 400) // 160 + 1 frames; the frames after them have no meaning.
     """
-    cosines = _tables(waveforms.device, _NUM_MELS, sample_rate_hz).liftered_cosines
+    cosines = _tables(waveforms.device, _NUM_MELS, grid).liftered_cosines
     cepstra = log_mel_energies(
-        waveforms, _NUM_MELS, lambda energies: energies @ cosines, _NUM_CEPSTRA, sample_rate_hz
+        waveforms, _NUM_MELS, lambda energies: energies @ cosines, _NUM_CEPSTRA, grid
     )  # (B, F, 13)
     num_frames = None
     if num_samples is not None:
-        num_frames = (num_samples - window_samples(sample_rate_hz)) // (sample_rate_hz // MFCC_RATE_HZ) + 1
+        num_frames = (num_samples - grid.window_samples) // mfcc_hop(grid) + 1
     deltas = slopes(cepstra, num_frames)
     return torch.cat([cepstra, deltas, slopes(deltas, num_frames)], dim=2)
+
+
+def mfcc_hop(grid: FrameGrid) -> int:
+    """Samples from one MFCC to the next."""
+    return grid.hop_samples // mfcc_per_frame(grid)
 
 
 def log_mel_energies(
@@ -72,21 +78,18 @@ def log_mel_energies(
     num_mels: int,
     then: Callable[[Tensor], Tensor] = lambda energies: energies,
     channels: int | None = None,
-    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    grid: FrameGrid = PAPER_FRAMES,
 ) -> Tensor:
-    """Log mel energies of frames of 25 ms every 10 ms: (B, N) -> (B, F, num_mels).
+    """Log mel energies of frames of 25 ms every 10 ms, as `mfcc`: (B, N) -> (B, F, num_mels).
 
     `then` goes on with a piece of frames while it is in the cache, (B, F, num_mels) -> (B, F, channels).
     """
-    window = window_samples(sample_rate_hz)
-    if waveforms.shape[1] < window:
+    if waveforms.shape[1] < grid.window_samples:
         return waveforms.new_zeros(len(waveforms), 0, channels or num_mels)
-    frames = waveforms.unfold(1, window, sample_rate_hz // MFCC_RATE_HZ)  # (B, F, W), a view
+    frames = waveforms.unfold(1, grid.window_samples, mfcc_hop(grid))  # (B, F, W), a view
     piece_frames = _CPU_PIECE_FRAMES if waveforms.device.type == "cpu" else _DEVICE_PIECE_FRAMES
     pieces = torch.split(frames, max(1, piece_frames // len(waveforms)), dim=1)
-    return torch.cat(
-        [then(_log_energies(piece, _tables(piece.device, num_mels, sample_rate_hz))) for piece in pieces], dim=1
-    )
+    return torch.cat([then(_log_energies(piece, _tables(piece.device, num_mels, grid))) for piece in pieces], dim=1)
 
 
 def _log_energies(frames: Tensor, tables: _Tables) -> Tensor:
@@ -120,8 +123,8 @@ def _repeat_edges(frames: Tensor, num_frames: Tensor | None) -> Tensor:
 class _Tables:
     """The constants of the transform on one device."""
 
-    def __init__(self, device: torch.device, num_mels: int, sample_rate_hz: int) -> None:
-        size = window_samples(sample_rate_hz)
+    def __init__(self, device: torch.device, num_mels: int, window_samples: int, sample_rate_hz: int) -> None:
+        size = window_samples
         self.fft_samples = 1 << (size - 1).bit_length()
         self.window = _move(_window(size), device)
         # The power of a bin is a sum of two squares. The product with the filter adds them. Adding them in a separate
@@ -130,9 +133,13 @@ class _Tables:
         self.liftered_cosines = _move(_cosine_table(), device)
 
 
+def _tables(device: torch.device, num_mels: int, grid: FrameGrid) -> _Tables:
+    return _make_tables(device, num_mels, grid.window_samples, grid.sample_rate_hz)
+
+
 @cache
-def _tables(device: torch.device, num_mels: int, sample_rate_hz: int) -> _Tables:
-    return _Tables(device, num_mels, sample_rate_hz)
+def _make_tables(device: torch.device, num_mels: int, window_samples: int, sample_rate_hz: int) -> _Tables:
+    return _Tables(device, num_mels, window_samples, sample_rate_hz)
 
 
 def _move(table: npt.NDArray[np.float64], device: torch.device) -> Tensor:

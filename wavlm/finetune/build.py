@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from wavlm.evaluation.features.states import CLUSTERS_OF_RANDOM
 from wavlm.evaluation.tasks.task import Size, Trainee
 from wavlm.execution.finetune_job import FinetuneJob
 from wavlm.features.fbank import FBANK_CHANNELS
-from wavlm.features.layers import check_rate
+from wavlm.features.layers import check_grid
 from wavlm.features.mfcc import MFCC_CHANNELS, MFCC_HOP_SAMPLES
 from wavlm.finetune.rates import is_frozen, rate_factor
 from wavlm.finetune.start_head import check_start, take_head
@@ -21,8 +22,8 @@ from wavlm.finetune.system import TunedSystem, size_of
 from wavlm.nn import WavLM, load_model
 from wavlm.nn.description import WEIGHTS_FILE, ModelFileError
 from wavlm.rng import seed_for
-from wavlm.specs import SAMPLE_RATE_HZ
 from wavlm.specs.evaluation import BaselineSpec, RandomBaseline
+from wavlm.specs.frames import FrameGrid
 from wavlm.specs.schedules import OptimizerSpec, SgdSpec
 from wavlm.specs.stages import FinetuneStage
 from wavlm.storage.files import sha256_of
@@ -35,17 +36,23 @@ log = logging.getLogger(__name__)
 def open_network(job: FinetuneJob) -> WavLM | None:
     """The network that the system stands on; None for baselines without one. Checks a head that is gone on from.
 
-    Raises ModelFileError if the weights are not those that the job names.
+    Speech is resampled to its rate (wavlm.finetune.system).
+    Raises ModelFileError if the weights are not those that the job names, and UsageError (SAMPLE_RATE) for a network
+    that has no frame every 20 ms, which heads and targets count in.
     """
     if job.head is not None:
         check_start(job.spec, job.head.folder)
     if job.start is None:
-        return random_network(job.spec.baseline)
+        network = random_network(job.spec.baseline)
+        return network and _count_by_20_ms(network, f"the baseline of {job.spec.name}")
     path = job.start.folder / WEIGHTS_FILE
     if (found := sha256_of(path)) != job.start.sha256:
         raise ModelFileError(f"found sha256 {found}, the job expects {job.start.sha256}; at {path}")
-    network = load_model(job.start.folder)
-    check_rate(network.network, SAMPLE_RATE_HZ, job.start.folder)  # labelled corpora are packed at this rate
+    return _count_by_20_ms(load_model(job.start.folder), job.start.folder)
+
+
+def _count_by_20_ms(network: WavLM, where: Path | str) -> WavLM:
+    check_grid(grid := FrameGrid.of(network.network), FrameGrid.standard(grid.sample_rate_hz), where)
     return network
 
 

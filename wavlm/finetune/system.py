@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from wavlm.evaluation.examples import Example
+from wavlm.evaluation.features.states import to_rate
 from wavlm.evaluation.tasks.task import Batch, Moment, Size, Trainee
 from wavlm.loader.masking import Spans
 from wavlm.nn import WavLM
 from wavlm.rng import stream_seeds
-from wavlm.specs import HOP_SAMPLES, MaskSpec
+from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, MaskSpec
 from wavlm.specs.shapes import num_frames
 from wavlm.specs.stages import FinetuneStage
 
@@ -78,7 +79,7 @@ def states_of(network: WavLM, heard: Heard, stage: FinetuneStage | None) -> tupl
 
     The last state is the network's output, as in evaluations.
     """
-    layers = network.network.conv_layers
+    heard, layers = at_rate_of(network, heard), network.network.conv_layers
     counts = torch.tensor([num_frames(int(count), layers) for count in heard.num_samples])
     masks = _Masks(network, heard, counts, stage)
     dtype = PRECISIONS.get(stage.precision) if stage else None
@@ -86,6 +87,23 @@ def states_of(network: WavLM, heard: Heard, stage: FinetuneStage | None) -> tupl
         states = network.tuned_states(heard.waveforms, heard.num_samples, masks.frames, masks.channels)
         states[-1] = network.encoder.final(states[-1])
     return torch.stack([state.float() for state in states], dim=1), counts.to(heard.waveforms.device)
+
+
+def at_rate_of(network: WavLM, heard: Heard) -> Heard:
+    """The waveforms at the sample rate of the network, with frames at the same times: what is heard has 16 kHz.
+
+    The rows are resampled on the CPU, one by one, so that none depends on the length of another.
+    """
+    rate_hz = network.sample_rate_hz
+    if rate_hz == SAMPLE_RATE_HZ:
+        return heard
+    waveforms = heard.waveforms.cpu().numpy()
+    rows = [
+        torch.from_numpy(to_rate(row[:count], rate_hz))
+        for row, count in zip(waveforms, heard.num_samples.tolist(), strict=True)
+    ]
+    padded = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(heard.waveforms.device)
+    return replace(heard, waveforms=padded, num_samples=torch.tensor([len(row) for row in rows]))
 
 
 class _Masks:

@@ -21,7 +21,15 @@ from wavlm.execution.rates import DECODE_RATE, MFCC_RATE
 from wavlm.features.extract import ExtractionPlan, release_gpu_memory
 from wavlm.labels.code_counts import joint_pnmi
 from wavlm.labels.counts import read_counts, write_total
-from wavlm.labels.facts import OF_STREAMS, CodebookFacts, LabelsFacts, Quality, labels_path, read_codebook
+from wavlm.labels.facts import (
+    OF_STREAMS,
+    CodebookFacts,
+    LabelsFacts,
+    Quality,
+    find_grid,
+    labels_path,
+    read_codebook,
+)
 from wavlm.labels.files import Header, LabelMismatchError, label_file
 from wavlm.labels.likeness import refuse_unlike
 from wavlm.labels.part import LabelPart, ShardGroup, label_shards, take_gpu
@@ -66,6 +74,7 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
             f"labels of {canonical(features)} asked for, the codebook clusters {canonical(codebook.features)}; "
             f"at {codebook_dir}"
         )
+    grid = find_grid(codebook.grid, read_sample_rate(shards_dir), codebook_dir)
     refuse_unlike(codebook_dir, codebook, shards_dir)
     listing = read_listing(shards_dir)
     parts = [
@@ -75,11 +84,10 @@ def build_labels(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     _remove_others(parts, out)
     taken = take_labels(parts, siblings)
     todo = [part for part in parts if part not in taken]
-    rate_hz = read_sample_rate(shards_dir)
-    seconds = sum(listing[part.shard.name].samples for part in todo) / rate_hz
+    seconds = sum(listing[part.shard.name].samples for part in todo) / grid.sample_rate_hz
     processes = _num_processes(seconds, features, teacher_dir, plan)
     groups = [
-        ShardGroup(group, codebook_dir, codebook, teacher_dir, plan, rate_hz)
+        ShardGroup(group, codebook_dir, codebook, teacher_dir, plan, grid)
         for group in _split(todo, processes * plan.groups_per_process or len(parts))
     ]
     run_parts(groups, label_shards, processes, progress, None if plan.device == "cpu" else take_gpu)
@@ -95,6 +103,7 @@ def _header(shard: ListedShard, codebook: CodebookFacts) -> Header:
         label_rate_hz=codebook.label_rate_hz,
         num_clusters=codebook.num_clusters,
         num_streams=codebook.num_streams,
+        grid=codebook.grid,
     )
 
 

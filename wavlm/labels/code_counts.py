@@ -19,15 +19,16 @@ import pyarrow.parquet as pq
 
 from wavlm.labels.files import Labels
 from wavlm.labels.quality import Phone, phones_of_frames
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid
 from wavlm.storage.parquet import write_parquet
 from wavlm.storage.seals import check_sealed
 
 COLUMNS = ["phone", "label", "code"]
 
 
-def count_codes(phones: Sequence[Phone], labels: Labels, num_clusters: int) -> pa.Table:
-    """The phone, first label and code of each frame of an utterance that lies in a phone. labels: at 50 Hz, (F, C)."""
-    names, numbers = phones_of_frames(phones, len(labels))
+def count_codes(phones: Sequence[Phone], labels: Labels, num_clusters: int, grid: FrameGrid = PAPER_FRAMES) -> pa.Table:
+    """The phone, first label and code of each frame of an utterance that lies in a phone. labels: (F, C)."""
+    names, numbers = phones_of_frames(phones, len(labels), grid)
     inside = np.flatnonzero(numbers >= 0)
     return pa.table(
         {

@@ -16,6 +16,7 @@ Legend: F frames, D channels, K clusters.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ from wavlm.features.extract import ExtractionPlan, release_gpu_memory
 from wavlm.features.frame_function import label_rate_hz
 from wavlm.labels.external import take_labels_of_others
 from wavlm.labels.facts import (
+    OF_GRIDS,
     OF_STREAMS,
     CodebookFacts,
     CorpusShare,
     LanguageShare,
     codebook_path,
+    find_grid,
     without_name,
 )
 from wavlm.labels.fitting import Samples, fit_codebook
@@ -40,30 +43,42 @@ from wavlm.labels.pools import Pool, read_pools
 from wavlm.labels.sampling import Drawing, draw_shares, samples_per_folder
 from wavlm.shards.listing import read_sample_rate
 from wavlm.specs import CodebookSpec, ExternalLabelsSpec, FittedSource, LabelSource
+from wavlm.specs.frames import FrameGrid
 from wavlm.storage.files import write_json
 
 UTTERANCES_PER_WORKER = 500  # a process takes some seconds to start
 VALID_SHARE = 10  # the sample of the valid split has a tenth of the frames of the train sample
 
 
-def build_codebook(
+@dataclass(frozen=True)
+class _How:
+    """How a sample is computed."""
+
+    plan: ExtractionPlan
+    grid: FrameGrid
+    progress: Progress
+
+
+def build_codebook(  # noqa: PLR0913, PLR0917  what, from where, to where, how
     spec: LabelSource,
     shards: Mapping[str, Path],
     teacher_dir: Path | None,
     out: Path,
     plan: ExtractionPlan,
     progress: Progress = no_progress,
+    grid: FrameGrid | None = None,
 ) -> CodebookFacts:
     """Fill `out` with what labels are made with, and `codebook.json`; return the facts.
 
     shards: the shards folder of each corpus, by its name. `spec.shares` belong to them in this order.
+    grid: the frames of the network that is to learn the labels; None: 25 ms every 20 ms.
     The features are computed in parts, on the device of `plan`. What is fitted uses one thread, see `cluster`.
     """
     if isinstance(spec, ExternalLabelsSpec):
-        return take_labels_of_others(spec, out)
-    names, rate_hz = tuple(shards), label_rate_hz(spec.features)
-    sample_rate_hz = read_sample_rate(*shards.values())
-    samples = _draw_samples(spec, shards, teacher_dir, out, plan, progress)
+        return take_labels_of_others(spec, out, grid)
+    names, sample_rate_hz = tuple(shards), read_sample_rate(*shards.values())
+    frames = find_grid(grid, sample_rate_hz, out)
+    samples = _draw_samples(spec, shards, teacher_dir, out, _How(plan, frames, progress))
     fitted = fit_codebook(spec, samples, names, out)
     languages = bool(spec.sampling and spec.sampling.languages)
     facts = CodebookFacts(
@@ -72,7 +87,8 @@ def build_codebook(
         features=without_name(spec.features),
         num_clusters=spec.num_clusters,
         num_channels=int(samples.train.shape[1]),
-        label_rate_hz=rate_hz,
+        label_rate_hz=label_rate_hz(spec.features, frames),
+        grid=grid,
         sample_utterances=len(samples.drawing.rows),
         sample_speakers=samples.drawing.num_speakers,
         shares=_count_corpora(names, samples.pools, samples.drawing, sample_rate_hz),
@@ -81,7 +97,8 @@ def build_codebook(
         **fitted._asdict(),
     )
     is_kmeans = isinstance(spec, CodebookSpec)
-    write_json(codebook_path(out), facts.model_dump(mode="json", exclude=set(OF_STREAMS) if is_kmeans else None))
+    left_out = (OF_STREAMS if is_kmeans else frozenset[str]()) | (OF_GRIDS if grid is None else frozenset())
+    write_json(codebook_path(out), facts.model_dump(mode="json", exclude=set(left_out)))
     return facts
 
 
@@ -90,20 +107,19 @@ def _draw_samples(
     shards: Mapping[str, Path],
     teacher_dir: Path | None,
     out: Path,
-    plan: ExtractionPlan,
-    progress: Progress,
+    how: _How,
 ) -> Samples:
-    sample_rate_hz = read_sample_rate(*shards.values())
+    plan, grid = how.plan, how.grid
     names, languages = tuple(shards), bool(spec.sampling and spec.sampling.languages)
-    rate_hz = label_rate_hz(spec.features)
+    rate_hz = label_rate_hz(spec.features, grid)
     train, valid = (
-        read_pools(list(shards.values()), names, split, rate_hz, sample_rate_hz, languages=languages)
+        read_pools(list(shards.values()), names, split, rate_hz, grid, languages=languages)
         for split in ("train", "valid")
     )
-    work = FramesWork(tuple(shards.values()), spec.features, teacher_dir, spec.seed, plan, sample_rate_hz)
-    drawing = draw_shares(train.pools, train.pools, rate_hz, spec.sample_frames, spec, sample_rate_hz)
-    sample = sample_frames(drawing, work, out, _num_workers(drawing, plan), progress)
-    held_out = draw_shares(valid.pools, train.pools, rate_hz, spec.sample_frames // VALID_SHARE, spec, sample_rate_hz)
+    work = FramesWork(tuple(shards.values()), spec.features, teacher_dir, spec.seed, plan, grid)
+    drawing = draw_shares(train.pools, train.pools, rate_hz, spec.sample_frames, spec, grid)
+    sample = sample_frames(drawing, work, out, _num_workers(drawing, plan), how.progress)
+    held_out = draw_shares(valid.pools, train.pools, rate_hz, spec.sample_frames // VALID_SHARE, spec, grid)
     valid_sample = sample_frames(held_out, work, out, _num_workers(held_out, plan))
     release_gpu_memory(plan)
     return Samples(sample, valid_sample, drawing, train.pools, train.copies_of_valid)

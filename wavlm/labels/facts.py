@@ -6,7 +6,9 @@ from pathlib import Path
 
 from pydantic import Field
 
+from wavlm.errors import BadDataError
 from wavlm.specs import Features
+from wavlm.specs.frames import FrameGrid
 from wavlm.storage.facts import Facts, read_facts
 
 
@@ -45,7 +47,8 @@ class CodebookFacts(Facts):
     features: Features | None  # None: labels that others made
     num_clusters: int  # of each stream
     num_channels: int
-    label_rate_hz: int
+    label_rate_hz: int | float
+    grid: FrameGrid | None = None  # of the network that is to learn the labels; None: 25 ms every 20 ms
     sample_utterances: int  # utterances and speakers that the sampled frames come from
     sample_speakers: int
     shares: tuple[CorpusShare, ...] = ()  # the sample by corpus, in the order of the artifact's shards
@@ -75,7 +78,7 @@ class LabelsFacts(Facts):
     device: str  # "cpu" or "cuda": rounding differs, so a frame between two centroids may get another label
     num_utterances: int
     num_labels: int  # of each stream
-    label_rate_hz: int
+    label_rate_hz: int | float
     num_clusters: int  # of each stream
     used_clusters: int  # this and what follows are of the first stream
     entropy_bits: float  # of the share of each cluster
@@ -96,6 +99,26 @@ def without_name(features: Features) -> Features:
 
 # Facts of streams, which files about one stream do not have: these stay as they were.
 OF_STREAMS = frozenset({"num_streams", "stream_entropy_bits", "joint_pnmi", "type", "stream_errors"})
+
+
+# Facts of frames that are not 25 ms every 20 ms, which other files do not have.
+OF_GRIDS = frozenset({"grid"})
+
+
+def find_grid(grid: FrameGrid | None, sample_rate_hz: int, where: Path) -> FrameGrid:
+    """The frames of labels of audio at this rate: those of a codebook, or 25 ms every 20 ms if it names none.
+
+    Raises BadDataError (SAMPLE_RATE) for a codebook of audio of another rate.
+    """
+    if grid is None:
+        return FrameGrid.standard(sample_rate_hz)
+    if grid.sample_rate_hz != sample_rate_hz:
+        raise BadDataError(
+            "SAMPLE_RATE",
+            f"found shards of {sample_rate_hz} Hz, expected {grid.sample_rate_hz} Hz, for {grid}; at {where}; give "
+            "shards and network one `sample_rate_hz`",
+        )
+    return grid
 
 
 def codebook_path(codebook_dir: Path) -> Path:

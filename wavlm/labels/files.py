@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavlm.errors import BadDataError
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid, labels_per_frame
 from wavlm.storage.files import atomic_path
 from wavlm.storage.passing import refuse_passing
 from wavlm.storage.seals import check_sealed
@@ -48,10 +49,16 @@ class Header:
     shard_sha256: str
     codebook_sha256: str
     features: str  # the codebook's features as JSON: {"type": "mfcc"}, or "hidden" and the layer
-    label_rate_hz: int
+    label_rate_hz: float
     num_clusters: int  # of each stream
     format: int = FORMAT
     num_streams: int = 1  # not written if it is 1
+    grid: FrameGrid | None = None  # not written if frames are 25 ms every 20 ms
+
+    @property
+    def labels_per_frame(self) -> int:
+        """1, or 2 for labels of MFCC. Standard frames are 50 per second at every sample rate."""
+        return labels_per_frame(self.label_rate_hz, self.grid or PAPER_FRAMES)
 
 
 @dataclass(frozen=True)
@@ -175,14 +182,16 @@ def first_stream(labels: Labels) -> Labels:
     return labels if labels.ndim == 1 else labels[:, 0]
 
 
-def _said(header: Header) -> dict[str, str | int]:
-    """The metadata of a file: a header as it was before there were streams, if there is one."""
-    said: dict[str, str | int] = asdict(header)
+def _said(header: Header) -> dict[str, object]:
+    """The metadata of a file: a header as it was before there were streams and grids, if there are none."""
+    said: dict[str, object] = asdict(header)
+    del said["grid"]
     if header.num_streams == 1:
         del said["num_streams"]
-    return said
+    return said if header.grid is None else {**said, "grid": header.grid.model_dump()}
 
 
 def _parse_header(schema: pa.Schema) -> Header:
-    metadata = schema.metadata or {}
-    return Header(**{name.decode(): json.loads(value) for name, value in metadata.items()})
+    said = {name.decode(): json.loads(value) for name, value in (schema.metadata or {}).items()}
+    grid = FrameGrid.model_validate(said.pop("grid")) if "grid" in said else None
+    return Header(**said, grid=grid)

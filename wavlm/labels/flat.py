@@ -1,6 +1,6 @@
 """Labels for training: all corpora in one flat column, with a CRC-32 per utterance.
 
-The column holds one label per network frame (50 Hz), in the order of the indexes of the shards. It is built once in a
+The column holds one label per frame of the network, in the order of the indexes of the shards. It is built once in a
 cache folder, from the label files. Labels and audio are joined by key, never by position. A shard whose sha256 is
 not the one in its label file is refused. A cache that was changed is built again. Needs neither faiss nor the network.
 """
@@ -24,7 +24,7 @@ from wavlm.labels.facts import labels_path
 from wavlm.labels.files import FORMAT, Header, LabelMismatchError, Labels, ShardLabels, read_labels
 from wavlm.shards import listing_path, read_listing, stream_columns
 from wavlm.shards.listing import read_sample_rate
-from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels
+from wavlm.specs.frames import FrameGrid, num_labels
 from wavlm.storage.arrow import to_numbers
 from wavlm.storage.columns import ColumnWriter, MappedColumns, forget_columns, open_columns
 from wavlm.storage.passing import PatientFile
@@ -38,7 +38,7 @@ COLUMNS = {"labels": "<u2", "ends": "<u8", "checks": "<u4"}
 
 
 class FlatLabels:
-    """The labels of each network frame, of all utterances of all corpora, at 50 Hz.
+    """The labels of each frame of the network, of all utterances of all corpora.
 
     The labels of an utterance are compared with their CRC-32 where they are read: of 94,000 hours they are 34 GB, which
     nobody wants to read before the first update.
@@ -86,22 +86,29 @@ class FlatLabels:
 
 
 def open_flat_labels(
-    labels_dirs: Sequence[Path], shards_dirs: Sequence[Path], cache: Path, *, check: bool = True
+    labels_dirs: Sequence[Path],
+    shards_dirs: Sequence[Path],
+    cache: Path,
+    grid: FrameGrid | None = None,
+    *,
+    check: bool = True,
 ) -> FlatLabels:
     """Open the labels of several corpora for training. The first call builds the flat file in the folder `cache`.
 
+    grid: the frames of the network that learns the labels; None: 25 ms every 20 ms.
     check: as `wavlm.storage.columns.open_columns`; it reads none of the labels.
 
     Raises LabelMismatchError if labels and shards do not fit in any respect.
     """
     corpora = list(zip(labels_dirs, shards_dirs, strict=True))
-    folder = cache / f"labels-{_fingerprint(corpora)}"
-    return FlatLabels(open_columns(folder, partial(_build_flat, corpora), check=check, unchecked=("labels",)))
+    folder = cache / f"labels-{_fingerprint(corpora, grid)}"
+    build = partial(_build_flat, corpora, grid)
+    return FlatLabels(open_columns(folder, build, check=check, unchecked=("labels",)))
 
 
-def _fingerprint(corpora: Sequence[tuple[Path, Path]]) -> str:
+def _fingerprint(corpora: Sequence[tuple[Path, Path]], grid: FrameGrid | None) -> str:
     """A name for these labels of these shards, from the files that list their checksums."""
-    digest = hashlib.sha256(f"format {FORMAT}".encode())
+    digest = hashlib.sha256(f"format {FORMAT}{grid or ''}".encode())
     for labels_dir, shards_dir in corpora:
         for path in (labels_path(labels_dir), listing_path(shards_dir)):
             if not path.is_file():
@@ -111,14 +118,16 @@ def _fingerprint(corpora: Sequence[tuple[Path, Path]]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _build_flat(corpora: Sequence[tuple[Path, Path]], writer: ColumnWriter) -> Mapping[str, JsonValue]:
+def _build_flat(
+    corpora: Sequence[tuple[Path, Path]], grid: FrameGrid | None, writer: ColumnWriter
+) -> Mapping[str, JsonValue]:
     """Write the columns shard by shard. Only the labels of one shard are in memory."""
     codebooks: set[tuple[str, str]] = set()
     streams = 1
     end, first_rows = 0, []
     for labels_dir, shards_dir in corpora:
         first_rows.append(writer.length("ends"))
-        for header, labels in _read_corpus(labels_dir, shards_dir):
+        for header, labels in _read_corpus(labels_dir, shards_dir, grid):
             codebooks.add((header.codebook_sha256, header.features))
             streams = header.num_streams
             ends = end + np.cumsum([len(item) for item in labels])
@@ -151,10 +160,11 @@ def digest_footers(folder: Path) -> bytes:
     return digest.digest()
 
 
-def _read_corpus(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, list[Labels]]]:
-    """The labels of each shard at 50 Hz, its utterances in the order of the index."""
+def _read_corpus(labels_dir: Path, shards_dir: Path, grid: FrameGrid | None) -> Iterator[tuple[Header, list[Labels]]]:
+    """The labels of each shard, one per frame, its utterances in the order of the index."""
     listing = read_listing(shards_dir)
-    sample_rate_hz = read_sample_rate(shards_dir)
+    standard = FrameGrid.standard(read_sample_rate(shards_dir))
+    frames = grid or standard
     for name, rows in _rows_of_shards(shards_dir):
         found = read_labels(labels_dir, name)
         if name not in listing:
@@ -164,7 +174,9 @@ def _read_corpus(labels_dir: Path, shards_dir: Path) -> Iterator[tuple[Header, l
                 f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; "
                 f"at {shards_dir / name}, {labels_dir}"
             )
-        yield found.header, _order_labels(found, rows["key"].to_pylist(), rows["samples"].to_numpy(), sample_rate_hz)
+        if (other := found.header.grid or standard) != frames:
+            raise LabelMismatchError(f"labels for {other}, the network makes {frames}; at {labels_dir}")
+        yield found.header, _order_labels(found, rows["key"].to_pylist(), rows["samples"].to_numpy(), frames)
 
 
 def _rows_of_shards(shards_dir: Path) -> Iterator[tuple[str, pa.Table]]:
@@ -186,7 +198,7 @@ def _rows_of_shards(shards_dir: Path) -> Iterator[tuple[str, pa.Table]]:
         yield last, pa.Table.from_batches(waiting)
 
 
-def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers, sample_rate_hz: int) -> list[Labels]:
+def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers, grid: FrameGrid) -> list[Labels]:
     """The labels of each of these utterances, one per network frame."""
     by_key = shard.by_key
     if unknown := sorted(set(keys) ^ set(by_key)):
@@ -194,7 +206,7 @@ def _order_labels(shard: ShardLabels, keys: Sequence[str], num_samples: Integers
             f"{len(by_key)} utterances have labels, {len(keys)} are in the index; at {', '.join(unknown[:5])}"
         )
     rate_hz = shard.header.label_rate_hz
-    for key, expected in zip(keys, num_labels(num_samples, rate_hz, sample_rate_hz), strict=True):
+    for key, expected in zip(keys, num_labels(num_samples, rate_hz, grid), strict=True):
         if (found := len(by_key[key])) != expected:
-            raise LabelMismatchError(f"{found} labels, expected {expected} at {rate_hz} Hz; at utterance {key}")
-    return [np.ascontiguousarray(by_key[key][:: rate_hz // FRAME_RATE_HZ]) for key in keys]
+            raise LabelMismatchError(f"{found} labels, expected {expected} at {rate_hz:g} Hz; at utterance {key}")
+    return [np.ascontiguousarray(by_key[key][:: shard.header.labels_per_frame]) for key in keys]

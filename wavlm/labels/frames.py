@@ -29,7 +29,8 @@ from wavlm.labels.sampling import Drawing
 from wavlm.rng import rng_for
 from wavlm.shards import Reader
 from wavlm.shards.listing import find_listed, read_listing
-from wavlm.specs import SAMPLE_RATE_HZ, Features
+from wavlm.specs import Features
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid
 from wavlm.specs.identity import canonical
 from wavlm.storage.files import is_whole, note_whole, open_atomic
 from wavlm.storage.seals import sealed_files
@@ -60,7 +61,7 @@ class FramesWork:
     teacher_dir: Path | None
     seed: int
     plan: ExtractionPlan
-    sample_rate_hz: int = SAMPLE_RATE_HZ
+    grid: FrameGrid = PAPER_FRAMES
 
 
 def sample_frames(
@@ -90,8 +91,8 @@ def extract_part(part: FramesPart, work: FramesWork) -> None:
 
 
 def _choose_frames(part: FramesPart, work: FramesWork) -> Iterator[Floats]:
-    readers = [Reader(folder, sample_rate_hz=work.sample_rate_hz) for folder in work.shards_dirs]
-    function = frame_function(work.features, work.teacher_dir, work.plan.device, work.sample_rate_hz)
+    readers = [Reader(folder, sample_rate_hz=work.grid.sample_rate_hz) for folder in work.shards_dirs]
+    function = frame_function(work.features, work.teacher_dir, work.plan.device, work.grid)
     waveforms = (
         readers[folder].read_at(shard, offset, size)
         for folder, (_, shard, offset, size) in zip(part.folder_of, part.rows, strict=True)
@@ -118,6 +119,7 @@ def _make_parts(
         places = sorted(set(zip(folders, columns[1], strict=True)))
         tars = [find_listed(listings[at], work.shards_dirs[at] / shard).sha256 for at, shard in places]
         said = [canonical(work.features), work.seed, work.plan.device, teacher, counts, tars, columns]
+        said += [] if work.grid.is_standard else [canonical(work.grid)]
         digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()
         path = folder / f"{number:06d}-{digest[:16]}.npy"
         yield FramesPart(number, path, tuple(folders), tuple(zip(*columns, strict=True)), counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import torch
 
 from wavlm.features.extract import one_thread
 from wavlm.features.frame_function import frame_function
-from wavlm.labels.facts import CodebookFacts
+from wavlm.labels.facts import CodebookFacts, find_grid
 from wavlm.labels.quantizers import read_quantizer
 from wavlm.labels.random_projection import RandomProjections, refuse_unnormalised
 from wavlm.shards import decode_sample, read_listing, read_samples
+from wavlm.shards.listing import read_sample_rate
 
 UTTERANCES = 32  # of one shard: half a second of work
 
@@ -24,11 +26,12 @@ def refuse_unlike(codebook_dir: Path, codebook: CodebookFacts, shards_dir: Path)
         return
     quantizer = read_quantizer(codebook_dir, codebook)
     assert isinstance(quantizer, RandomProjections)  # noqa: S101 - of this type
-    function = frame_function(codebook.features, None, "cpu")
-    name = min(read_listing(shards_dir))
+    grid = find_grid(codebook.grid, read_sample_rate(shards_dir), codebook_dir)
+    function = frame_function(codebook.features, None, "cpu", grid)
+    decode, name = partial(decode_sample, sample_rate_hz=grid.sample_rate_hz), min(read_listing(shards_dir))
     with one_thread(), torch.inference_mode():
         rows = [
-            function.compute(torch.from_numpy(decode_sample(item).waveform)[None], None)[0].numpy()
+            function.compute(torch.from_numpy(decode(item).waveform)[None], None)[0].numpy()
             for item in islice(read_samples(shards_dir / name), UTTERANCES)
         ]
     if rows:

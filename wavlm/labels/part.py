@@ -38,8 +38,8 @@ from wavlm.labels.files import Header, Labels, read_header, write_labels
 from wavlm.labels.quality import JointCounts, joint_counts, merge_counts
 from wavlm.labels.quantizers import read_assign
 from wavlm.shards import TarSample, Utterance, decode_sample, hash_tar, read_samples
-from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE
-from wavlm.specs.shapes import FRAME_RATE_HZ
+from wavlm.specs import UNKNOWN_LANGUAGE
+from wavlm.specs.frames import FrameGrid
 from wavlm.storage.files import is_whole, note_whole
 
 
@@ -72,7 +72,7 @@ class ShardGroup:
     codebook: CodebookFacts
     teacher_dir: Path | None
     plan: ExtractionPlan
-    sample_rate_hz: int = SAMPLE_RATE_HZ
+    grid: FrameGrid  # of the network that is to learn the labels
 
     def __str__(self) -> str:
         first, last = self.parts[0].shard, self.parts[-1].shard
@@ -90,13 +90,13 @@ def label_shards(group: ShardGroup) -> None:
         return
     faiss.omp_set_num_threads(1)  # as in `cluster`
     with one_thread(), open_ordered_map(group.plan.threads) as ordered_map:
-        pending = _PendingLabels()
+        pending = _PendingLabels(group.grid)
         chunks = _read_chunks(parts, ordered_map, group)
         for chunk, labels in _label_chunks(group, chunks):
             pending.add(chunk, labels)
             if chunk.is_last:
                 pending.write(chunk.part)
-                pending = _PendingLabels()
+                pending = _PendingLabels(group.grid)
 
 
 def take_gpu(number: int) -> None:
@@ -113,12 +113,12 @@ def _label_chunks(
     """The labels of each utterance: found for its frames on the device of the plan, or those that others made."""
     features, device = group.codebook.features, group.plan.device
     if features is None:
-        others = ExternalLabels(group.codebook_dir, group.codebook, group.sample_rate_hz)
+        others = ExternalLabels(group.codebook_dir, group.codebook, group.grid)
         for chunk, waveforms in chunks:
             pairs = zip(chunk.keys, waveforms, strict=True)
             yield chunk, [others.of(key, len(waveform)).view(np.int16) for key, waveform in pairs]
         return
-    function = frame_function(features, group.teacher_dir, device, group.sample_rate_hz)
+    function = frame_function(features, group.teacher_dir, device, group.grid)
     yield from extract_batched(chunks, function.then(read_assign(group.codebook_dir, device)), group.plan)
 
 
@@ -139,7 +139,7 @@ def _read_chunks(
     """The utterances of these shards in chunks, with their waveforms. An empty chunk ends each shard."""
     # Only one shard is hashed ahead: when its members are read, the bytes are still in the page cache.
     checked = ordered_map(_check_sha256, parts, depth=1)
-    decode = partial(_decode, sample_rate_hz=group.sample_rate_hz)
+    decode = partial(_decode, sample_rate_hz=group.grid.sample_rate_hz)
     utterances = ordered_map(decode, _read_members(checked))
     for part in parts:
         for chunk in cut_chunks(_take_shard(utterances), _num_samples, group.plan):
@@ -189,6 +189,7 @@ def _num_samples(utterance: Utterance) -> int:
 class _PendingLabels:
     """The labels of a shard that have come back so far."""
 
+    grid: FrameGrid
     keys: list[str] = field(default_factory=list)
     labels: list[Labels] = field(default_factory=list)
     tables: dict[str, list[JointCounts]] = field(default_factory=dict)  # by language; of one stream
@@ -202,11 +203,13 @@ class _PendingLabels:
             refuse_unassigned(labels, key)
             self.keys.append(key)
             self.labels.append(labels)
-            at_frames = labels[:: header.label_rate_hz // FRAME_RATE_HZ]
+            at_frames = labels[:: header.labels_per_frame]
             if phones and header.num_streams == 1:
-                self.tables.setdefault(language, []).append(joint_counts(phones, at_frames, header.num_clusters))
+                table = joint_counts(phones, at_frames, header.num_clusters, self.grid)
+                self.tables.setdefault(language, []).append(table)
             elif phones:
-                self.codes.setdefault(language, []).append(count_codes(phones, at_frames, header.num_clusters))
+                codes = count_codes(phones, at_frames, header.num_clusters, self.grid)
+                self.codes.setdefault(language, []).append(codes)
 
     def write(self, part: LabelPart) -> None:
         """Write the table first: a label file that exists has its table."""

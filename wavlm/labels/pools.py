@@ -19,8 +19,8 @@ from wavlm.corpus.layouts import UNKNOWN_SPEAKER
 from wavlm.labels.quotas import Integers
 from wavlm.labels.turns import Codes
 from wavlm.shards import find_copies_of_valid, stream_columns, take_rows
-from wavlm.specs import SAMPLE_RATE_HZ, UNKNOWN_LANGUAGE, Group
-from wavlm.specs.shapes import num_labels
+from wavlm.specs import UNKNOWN_LANGUAGE, Group
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid, num_labels
 from wavlm.storage.arrow import find_text, to_numbers
 from wavlm.storage.parquet import lean_memory
 
@@ -141,8 +141,8 @@ def read_pools(
     shards_dirs: Sequence[Path],
     names: Sequence[str],
     split: str,
-    rate_hz: int,
-    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    rate_hz: float,
+    grid: FrameGrid = PAPER_FRAMES,
     *,
     languages: bool = False,
 ) -> Pools:
@@ -157,7 +157,7 @@ def read_pools(
         pools: list[Pool] = []
         for number, (shards_dir, name) in enumerate(zip(shards_dirs, names, strict=True)):
             left_out = copies[number] if copies else None
-            rates = rate_hz, sample_rate_hz
+            rates = rate_hz, grid
             pools += _read_folder(shards_dir, number, name, split, rates, left_out, known if languages else None)
     return Pools(tuple(shards_dirs), tuple(pools), sum(int(mask.sum()) for mask in copies))
 
@@ -181,7 +181,7 @@ def _read_folder(  # noqa: PLR0913, PLR0917  all that a pool is told
     number: int,
     name: str,
     split: str,
-    rates_hz: tuple[int, int],  # of frames, and of samples
+    rates: tuple[float, FrameGrid],  # of what is sampled, and of the frames
     left_out: Mask | None,
     known: dict[str, int] | None,
 ) -> Iterator[Pool]:
@@ -201,7 +201,7 @@ def _read_folder(  # noqa: PLR0913, PLR0917  all that a pool is told
             total = sums.setdefault(language, _Sums())
             total.utterances += len(chosen)
             total.samples += int(chosen.sum())
-            total.frames += int(num_labels(chosen, *rates_hz).sum())
+            total.frames += int(num_labels(chosen, *rates).sum())
         masks.append(mask)
         if known is not None:
             codes.append(code)

@@ -1,7 +1,7 @@
 """Label quality: how well labels agree with phones, where a corpus has timed phones.
 
-Counted at the network's frames: frame t is centred on sample 320 t + 200 of the utterance. Phone purity, cluster
-purity and PNMI (phone-normalised mutual information) are defined as in HuBERT (Hsu et al. 2021, section IV-C).
+Counted at the network's frames: frame t of 16 kHz is centred on sample 320 t + 200 of the utterance. Phone purity,
+cluster purity and PNMI (phone-normalised mutual information) are defined as in HuBERT (Hsu et al. 2021, section IV-C).
 
 Legend: F frames, P phones, K clusters.
 """
@@ -16,13 +16,9 @@ import numpy.typing as npt
 
 from wavlm.labels.facts import Quality
 from wavlm.labels.files import Labels
-from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ
-from wavlm.specs.shapes import WINDOW_SAMPLES
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid
 
 Phone = tuple[float, float, str]  # start_s, end_s, name
-
-# In units of 16 kHz: frames have the same times at every rate.
-_FIRST_CENTRE_SAMPLES = WINDOW_SAMPLES // 2  # 200
 
 
 @dataclass(frozen=True)
@@ -52,27 +48,33 @@ class JointCounts:
 NO_COUNTS = JointCounts((), np.zeros((0, 0), np.int64))
 
 
-def label_quality(pairs: Iterable[tuple[Sequence[Phone], Labels]], num_clusters: int) -> Quality:
-    """Quality of the labels of many utterances: pairs of phones and labels at 50 Hz, (F,)."""
-    return merge_counts([joint_counts(phones, labels, num_clusters) for phones, labels in pairs]).quality()
+def label_quality(
+    pairs: Iterable[tuple[Sequence[Phone], Labels]], num_clusters: int, grid: FrameGrid = PAPER_FRAMES
+) -> Quality:
+    """Quality of the labels of many utterances: pairs of phones and labels, one per frame of the grid, (F,)."""
+    return merge_counts([joint_counts(phones, labels, num_clusters, grid) for phones, labels in pairs]).quality()
 
 
-def joint_counts(phones: Sequence[Phone], labels: Labels, num_clusters: int) -> JointCounts:
-    """Count one utterance. `labels` are at 50 Hz, (F,). Frames outside any phone are left out."""
-    names, numbers = phones_of_frames(phones, len(labels))
+def joint_counts(
+    phones: Sequence[Phone], labels: Labels, num_clusters: int, grid: FrameGrid = PAPER_FRAMES
+) -> JointCounts:
+    """Count one utterance. `labels` are one per frame, (F,). Frames outside any phone are left out."""
+    names, numbers = phones_of_frames(phones, len(labels), grid)
     inside = numbers >= 0
     cells = numbers[inside] * num_clusters + labels[inside].astype(np.int64)
     counts = np.bincount(cells, minlength=len(names) * num_clusters)
     return JointCounts(names, counts.reshape(len(names), num_clusters).astype(np.int64))
 
 
-def phones_of_frames(phones: Sequence[Phone], num_frames: int) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    """The names of phones, and the number of the phone of each frame at 50 Hz, (F,): -1 outside of any."""
+def phones_of_frames(
+    phones: Sequence[Phone], num_frames: int, grid: FrameGrid = PAPER_FRAMES
+) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+    """The names of phones, and the number of the phone of each frame, (F,): -1 outside of any."""
     names = tuple(sorted({name for _, _, name in phones}))
     row = {name: number for number, name in enumerate(names)}
     ordered = sorted(phones)
     numbers = np.array([*(row[name] for _, _, name in ordered), -1], np.int64)
-    return names, numbers[_interval_of_frames(ordered, num_frames)]  # place -1 is the last
+    return names, numbers[_interval_of_frames(ordered, grid.centres_seconds(num_frames))]  # place -1 is the last
 
 
 def merge_counts(parts: Iterable[JointCounts]) -> JointCounts:
@@ -101,11 +103,10 @@ def entropy_bits(shares: npt.NDArray[np.float64]) -> float:
     return float(-(shares * np.log2(shares)).sum())
 
 
-def _interval_of_frames(ordered: Sequence[Phone], num_frames: int) -> npt.NDArray[np.int64]:
-    """Number of the phone that contains the centre of each frame, -1 where there is none. (F,)"""
+def _interval_of_frames(ordered: Sequence[Phone], centres_s: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Number of the phone that contains the centre of each frame, (F,); -1 where there is none. (F,)"""
     if not ordered:
-        return np.full(num_frames, -1, np.int64)
-    centres_s = (np.arange(num_frames) * HOP_SAMPLES + _FIRST_CENTRE_SAMPLES) / SAMPLE_RATE_HZ
+        return np.full(len(centres_s), -1, np.int64)
     starts_s = np.array([start for start, _, _ in ordered])
     ends_s = np.array([end for _, end, _ in ordered])
     found = np.searchsorted(starts_s, centres_s, side="right").astype(np.int64) - 1

@@ -17,9 +17,9 @@ from wavlm.labels.pools import Pool
 from wavlm.labels.quotas import Integers, Numbers, allot_corpora, allot_utterances
 from wavlm.labels.turns import Turns
 from wavlm.rng import rng_for
-from wavlm.specs import SAMPLE_RATE_HZ, Group, SampledSpec
+from wavlm.specs import Group, SampledSpec
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid, num_labels
 from wavlm.specs.sampling import refuse_strangers
-from wavlm.specs.shapes import num_labels
 from wavlm.storage.parquet import lean_memory
 
 MARGIN = 1000  # utterances that are looked at beside those that will be enough if none is short
@@ -44,10 +44,10 @@ class Drawing:
 def draw_shares(
     pools: Sequence[Pool],
     train: Sequence[Pool],
-    rate_hz: int,
+    rate_hz: float,
     num_frames: int,
     spec: SampledSpec,
-    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    grid: FrameGrid = PAPER_FRAMES,
 ) -> Drawing:
     """`draw_utterances` with the shares of the spec, or those of the hours of `train`.
 
@@ -55,12 +55,12 @@ def draw_shares(
     """
     if spec.sampling is None:
         weights = np.array(spec.shares or samples_per_folder(train), np.float64)
-        return draw_utterances(pools, rate_hz, num_frames, weights, spec, sample_rate_hz)
+        return draw_utterances(pools, rate_hz, num_frames, weights, spec, grid)
     amounts = sum_groups(train)
     refuse_strangers(spec.sampling, tuple(amounts), "codebook.sampling")
     shares = spec.sampling.shares(dict(amounts))
     weights = np.array([shares.get(it.group, 0.0) for it in pools])
-    return draw_utterances(pools, rate_hz, num_frames, weights, spec, sample_rate_hz)
+    return draw_utterances(pools, rate_hz, num_frames, weights, spec, grid)
 
 
 def samples_per_folder(pools: Sequence[Pool]) -> list[int]:
@@ -81,15 +81,15 @@ def sum_groups(pools: Sequence[Pool]) -> Mapping[Group, int]:
 
 def draw_utterances(
     pools: Sequence[Pool],
-    rate_hz: int,
+    rate_hz: float,
     num_frames: int,
     weights: Numbers,
     spec: SampledSpec,
-    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    grid: FrameGrid = PAPER_FRAMES,
 ) -> Drawing:
     """Which utterances give how many frames to a sample of `num_frames`. weights (pools,): the share of each pool.
 
-    rate_hz: of the frames; sample_rate_hz: of the utterances.
+    rate_hz: of the frames that are taken, which are one or two per frame of the grid.
     The shares and turns are those of `wavlm.labels.quotas` and `wavlm.labels.turns`.
     """
     available = np.array([pool.num_frames for pool in pools], np.int64)
@@ -98,27 +98,27 @@ def draw_utterances(
     drawn = [(none,) * 5]
     for number, (pool, quota) in enumerate(zip(pools, quotas, strict=True)):
         if quota:
-            drawn.append(_draw_pool(pool, number, quota, (rate_hz, sample_rate_hz), spec))
+            drawn.append(_draw_pool(pool, number, quota, (rate_hz, grid), spec))
     return Drawing(*(np.concatenate(column) for column in zip(*drawn, strict=True)))
 
 
 def _draw_pool(
-    pool: Pool, number: int, quota: int, rates_hz: tuple[int, int], spec: SampledSpec
+    pool: Pool, number: int, quota: int, rates: tuple[float, FrameGrid], spec: SampledSpec
 ) -> tuple[Integers, Integers, Integers, Integers, Integers]:
     """The utterances of one pool that give frames: the columns of a drawing."""
     with lean_memory():
-        return _draw(pool, number, quota, rates_hz, spec)
+        return _draw(pool, number, quota, rates, spec)
 
 
 def _draw(
-    pool: Pool, number: int, quota: int, rates_hz: tuple[int, int], spec: SampledSpec
+    pool: Pool, number: int, quota: int, rates: tuple[float, FrameGrid], spec: SampledSpec
 ) -> tuple[Integers, Integers, Integers, Integers, Integers]:
     speakers = pool.read_speakers()
     turns = Turns(speakers, rng_for(spec.seed, "sample", number))
     wanted = -(-quota // spec.frames_per_utterance) + MARGIN
     while True:
         order = turns.first(min(wanted, len(turns)))
-        lengths = num_labels(pool.read_samples(order), *rates_hz)
+        lengths = num_labels(pool.read_samples(order), *rates)
         if len(order) == len(turns) or np.minimum(lengths, spec.frames_per_utterance).sum() >= quota:
             break
         wanted *= 4

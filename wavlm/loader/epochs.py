@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from wavlm.loader.draws import Counts
 from wavlm.specs import TrainSpec
-from wavlm.specs.shapes import FRAME_RATE_HZ
+from wavlm.specs.base import FRAME_RATE_HZ
 
 Integers = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
@@ -74,14 +74,20 @@ class Epoch:
 
 
 def shuffle_epoch(
-    num_frames: Integers, places: Numbers, train: TrainSpec, number: int, rng: np.random.Generator
+    num_frames: Integers,
+    places: Numbers,
+    train: TrainSpec,
+    number: int,
+    rng: np.random.Generator,
+    rate_hz: float = FRAME_RATE_HZ,
 ) -> Epoch:
     """Sort draws by bucket, longest first, and by their places within one; cut into micro-batches; shuffle these.
 
     num_frames, places (D,): of the crop of each draw, and where it is among those of its bucket.
+    rate_hz: frames per second.
     """
     order = _sort_draws(number_buckets(num_frames, train), places)
-    sorted_epoch = cut_micro_batches(order, num_frames, train, number)
+    sorted_epoch = cut_micro_batches(order, num_frames, train, number, rate_hz)
     shuffled = rng.permutation(sorted_epoch.num_micro_batches)
     starts, sizes = sorted_epoch.bounds[shuffled], np.diff(sorted_epoch.bounds)[shuffled]
     bounds = np.append(0, np.cumsum(sizes))
@@ -116,22 +122,24 @@ def number_buckets(num_frames: Integers, train: TrainSpec) -> Integers:
     return num_frames if train.crop_frames_multiple > 1 else _bucket_numbers(num_frames)
 
 
-def count_micro_batches(num_frames: Integers, train: TrainSpec) -> int:
+def count_micro_batches(num_frames: Integers, train: TrainSpec, rate_hz: float = FRAME_RATE_HZ) -> int:
     """How many micro-batches `shuffle_epoch` makes of these draws, in whatever places they are."""
     counts = np.bincount(num_frames)
     longest_first = np.repeat(np.arange(len(counts))[::-1], counts[::-1])  # sorted without sorting
-    return len(_find_all_starts(longest_first, train))
+    return len(_find_all_starts(longest_first, train, rate_hz))
 
 
-def frame_budget(train: TrainSpec) -> int:
+def frame_budget(train: TrainSpec, rate_hz: float = FRAME_RATE_HZ) -> int:
     """The most frames of a micro-batch, over all its crops."""
-    return int(train.group_seconds * FRAME_RATE_HZ)
+    return int(train.group_seconds * rate_hz)
 
 
-def cut_micro_batches(order: Integers, num_frames: Integers, train: TrainSpec, number: int) -> Epoch:
+def cut_micro_batches(
+    order: Integers, num_frames: Integers, train: TrainSpec, number: int, rate_hz: float = FRAME_RATE_HZ
+) -> Epoch:
     """Cut utterances, sorted longest first, into micro-batches."""
     lengths = num_frames[order]
-    starts = _find_all_starts(lengths, train)
+    starts = _find_all_starts(lengths, train, rate_hz)
     return Epoch(
         number=number,
         utterances=order,
@@ -140,11 +148,11 @@ def cut_micro_batches(order: Integers, num_frames: Integers, train: TrainSpec, n
     )
 
 
-def _find_all_starts(lengths: Integers, train: TrainSpec) -> Integers:
+def _find_all_starts(lengths: Integers, train: TrainSpec, rate_hz: float) -> Integers:
     """Where micro-batches begin in draws that are sorted, longest first. There may be none, as in some windows."""
     if not len(lengths):
         return np.zeros(0, np.int64)
-    budget = frame_budget(train)
+    budget = frame_budget(train, rate_hz)
     if train.crop_frames_multiple > 1:
         return _find_even_starts(lengths, budget)
     return _find_starts(lengths, _bucket_numbers(lengths), budget)

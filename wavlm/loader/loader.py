@@ -84,7 +84,7 @@ def loader(
     rank_share(first.micro_batches, rank, world)  # raises now, and not at the first batch
     planned, plan_for_workers = tee(_plan(samples, chain((first,), updates), rank, world))
     made = make_in_order(samples, (item.drawn for item in plan_for_workers), job.runtime.loaders)
-    return _deliver(planned, made, job.train.mask, samples.utterances.sample_rate_hz)
+    return _deliver(planned, made, job.train.mask, samples.utterances.grid.sample_rate_hz)
 
 
 def _stage(sampler: BucketedSampler, updates: Iterator[Update], make_stager: Callable[[], Stager]) -> Iterator[Update]:

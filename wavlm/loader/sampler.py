@@ -50,6 +50,7 @@ from wavlm.loader.epochs import (
 from wavlm.loader.windows import WindowedEpoch, Windows
 from wavlm.rng import rng_for
 from wavlm.specs import TrainSpec
+from wavlm.specs.base import FRAME_RATE_HZ
 from wavlm.storage.columns import ColumnWriter, open_columns
 
 # An epoch of more draws is made once per machine, and mapped by all ranks: of 30 million, sorting takes half a minute
@@ -89,6 +90,7 @@ class BucketedSampler:
     draws: DrawPlan | None = None  # None: every utterance once per epoch
     windows: Windows | None = None  # None: an epoch is one window
     cache: Path | None = None  # where the epochs of many utterances are kept for all ranks of a machine
+    rate_hz: float = FRAME_RATE_HZ  # of the frames
     _last: Epoch | WindowedEpoch | None = field(default=None, repr=False)  # that was made last
 
     def __post_init__(self) -> None:
@@ -108,7 +110,7 @@ class BucketedSampler:
 
     def _make_epoch(self, number: int) -> Epoch | WindowedEpoch:
         if self.windows:
-            return WindowedEpoch(number, self.train, self.windows, self.num_frames, self.draws)
+            return WindowedEpoch(number, self.train, self.windows, self.num_frames, self.draws, self.rate_hz)
         if self.cache is None or len(self.num_frames) <= FEW_DRAWS:
             return self._shuffle(number)
         name = f"epoch-{self.fingerprint[:16]}"
@@ -124,9 +126,10 @@ class BucketedSampler:
         rng = rng_for(self.train.seed, "epoch", number)
         frames = crop_frames(self.num_frames, self.train.crop_frames_multiple).astype(np.int64)
         if self.draws is None:
-            return shuffle_epoch(frames, rng.random(len(frames)), self.train, number, rng)
+            return shuffle_epoch(frames, rng.random(len(frames)), self.train, number, rng, self.rate_hz)
         drawn = self.draws.draw(number)
-        epoch = shuffle_epoch(frames[drawn.utterances], drawn.places(rng), self.train, number, rng)
+        frames, places = frames[drawn.utterances], drawn.places(rng)
+        epoch = shuffle_epoch(frames, places, self.train, number, rng, self.rate_hz)
         return epoch.of(drawn.utterances, drawn.repeats)
 
     def _write_epoch(self, number: int, writer: ColumnWriter) -> Mapping[str, JsonValue]:
@@ -170,7 +173,7 @@ class BucketedSampler:
         numbers = (
             self.content,
             spec.seed,
-            frame_budget(spec),
+            frame_budget(spec, self.rate_hz),
             spec.micro_batches_per_update,
             SAME_LENGTH,
             *([spec.crop_frames_multiple] if spec.crop_frames_multiple > 1 else []),
@@ -181,12 +184,14 @@ class BucketedSampler:
         return digest.hexdigest()
 
 
-def fixed_micro_batches(num_frames: Integers, train: TrainSpec) -> tuple[MicroBatch, ...]:
+def fixed_micro_batches(
+    num_frames: Integers, train: TrainSpec, rate_hz: float = FRAME_RATE_HZ
+) -> tuple[MicroBatch, ...]:
     """Micro-batches for validation: nothing is random; longest first, equal lengths in the order of the input."""
     if not len(num_frames):
         return ()
     train = train.model_copy(update={"crop_frames_multiple": 1})  # validation is not compiled
-    epoch = cut_micro_batches(np.argsort(-num_frames, kind="stable"), num_frames, train, 0)
+    epoch = cut_micro_batches(np.argsort(-num_frames, kind="stable"), num_frames, train, 0, rate_hz)
     return tuple(epoch.micro_batch(number) for number in range(epoch.num_micro_batches))
 
 

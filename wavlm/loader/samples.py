@@ -28,8 +28,8 @@ from wavlm.mixing.mix import NUM_DRAWS, Change, mix
 from wavlm.rng import Numbers, StreamSeeds, advance, rng_for, stream_seeds, uniforms
 from wavlm.shards.flac import PCM16_SCALE, Pcm16
 from wavlm.shards.listing import read_sample_rate
-from wavlm.specs import SAMPLE_RATE_HZ, EffectName, MixSpec
-from wavlm.specs.shapes import FRAME_RATE_HZ, find_frames_mismatch, num_labels, samples_of
+from wavlm.specs import EffectName, MixSpec
+from wavlm.specs.frames import FrameGrid
 
 Waveforms = npt.NDArray[np.float32]
 
@@ -73,20 +73,20 @@ class DrawnMicroBatch:
 class TrainingSamples:
     """The training utterances of a job: draws their crops and mixing, and makes the arrays of micro-batches.
 
-    Raises ValueError if the network does not make one frame per label, and BadDataError for missing shards or labels.
+    Raises ValueError if the network is for another sample rate, and BadDataError for missing shards or labels.
     """
 
     def __init__(self, job: TrainJob, *, check: bool = True) -> None:
         """check: as of `LabelledUtterances`."""
         rate_hz = read_sample_rate(*(item.shards for item in job.data), *job.noise, *job.rooms)
-        _check_network(job, rate_hz)
+        grid = _find_frames(job, rate_hz)
         require_packages(job.mix.effects if job.mix else ())
         self._train = job.train
         self._mix = job.mix
         cache = cache_of(job)
         self._noise = AudioPool(job.noise, "train", cache, rate_hz, check=check) if job.noise else None
         self._rirs = AudioPool(job.rooms, "train", cache, rate_hz, check=check) if job.rooms else None
-        self.utterances = LabelledUtterances(job.data, "train", cache, check=check)
+        self.utterances = LabelledUtterances(job.data, "train", cache, grid, check=check)
 
     def sampler(self) -> BucketedSampler:
         """The bucketed batch sampler of these utterances.
@@ -97,12 +97,15 @@ class TrainingSamples:
         try:
             draws = plan_draws(self.utterances.groups, frames, self._train)
             windows = self.utterances.plan_windows(self._train)
-            return BucketedSampler(frames, self._train, self.utterances.digest, draws, windows, self.utterances.cache)
+            digest, cache = self.utterances.digest, self.utterances.cache
+            return BucketedSampler(frames, self._train, digest, draws, windows, cache, self.utterances.grid.rate_hz)
         except ShortCropError as error:
+            grid = self.utterances.grid
             raise ValueError(
                 f"a crop of {error.found_frames} frames, masks need {error.needed_frames}; "
                 f"at utterance {self.utterances.keys[error.utterance]}; raise shards.min_seconds to "
-                f"{samples_of(error.needed_frames) / SAMPLE_RATE_HZ}, or train.max_crop_seconds if that is lower"
+                f"{grid.samples_of(error.needed_frames) / grid.sample_rate_hz}, or train.max_crop_seconds if that is "
+                "lower"
             ) from error
 
     def draw(self, micro_batches: Sequence[MicroBatch]) -> list[DrawnMicroBatch]:
@@ -139,7 +142,7 @@ class TrainingSamples:
         """The first frame of a crop of each utterance, uniform, from random numbers in [0, 1) (U,)."""
         lengths = self.utterances.num_samples[np.concatenate([g.utterances for g in micro_batches])]
         crops = np.repeat([g.num_frames for g in micro_batches], [len(g.utterances) for g in micro_batches])
-        spare = num_labels(lengths, FRAME_RATE_HZ, self.utterances.sample_rate_hz) - crops
+        spare = self.utterances.grid.count(lengths) - crops
         firsts: list[int] = (numbers * (spare + 1)).astype(np.int64).tolist()
         return firsts
 
@@ -158,7 +161,7 @@ class TrainingSamples:
             before = _apply_change(pcm[row], changes.get(row))
             rng = rng_for(self._train.seed, "effects", epoch, drawn.streams[row])
             draw_rir = self._rirs.draw if self._rirs else None
-            after = apply_effects(before, spec.effects, rng, draw_rir, self.utterances.sample_rate_hz)
+            after = apply_effects(before, spec.effects, rng, draw_rir, self.utterances.grid.sample_rate_hz)
             if after.applied:
                 changes[row] = Change(row, 0, require_finite(after.waveform, key))
                 applied += dict.fromkeys(after.applied)  # an effect that a mix lists twice counts once
@@ -196,10 +199,13 @@ def _apply_change(pcm: Pcm16, change: Change[Waveforms] | None) -> Waveforms:
     return waveform
 
 
-def _check_network(job: TrainJob, sample_rate_hz: int) -> None:
-    """Raise ValueError unless the network has frames of 25 ms every 20 ms: the labels belong to such frames."""
-    if mismatch := find_frames_mismatch(job.network.conv_layers, sample_rate_hz):
+def _find_frames(job: TrainJob, sample_rate_hz: int) -> FrameGrid:
+    """The frames of the network of a job. Raises ValueError unless it is for the sample rate of the shards."""
+    grid = FrameGrid.of(job.network)
+    if grid.sample_rate_hz != sample_rate_hz:
         raise ValueError(
-            f"{mismatch}; at network.conv_layers; take kernels and strides that make 50 frames per "
-            f"second of {sample_rate_hz} Hz"
+            f"the network makes {grid}, the shards have {sample_rate_hz} Hz; at network.conv_layers; take strides "
+            f"whose product is {FrameGrid.standard(sample_rate_hz).hop_samples}, for 50 frames per second, or give the "
+            f"network sample_rate_hz {sample_rate_hz}"
         )
+    return grid

@@ -29,8 +29,8 @@ from wavlm.shards import Reader, listing_path
 from wavlm.shards.flac import Pcm16, decode_flac_into
 from wavlm.shards.listing import read_sample_rate
 from wavlm.shards.reader import most_open_files
-from wavlm.specs import SAMPLE_RATE_HZ, TrainSpec
-from wavlm.specs.shapes import FRAME_RATE_HZ, hop_samples, num_labels, samples_of
+from wavlm.specs import TrainSpec
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid
 from wavlm.storage.columns import ColumnWriter, open_columns
 
 Labels = npt.NDArray[np.uint16]
@@ -54,14 +54,24 @@ class LabelledUtterances:
     check: compare the columns with their digests. One process of a machine is enough for that.
     """
 
-    def __init__(self, data: Sequence[LabelledShards], split: Split, cache: Path, *, check: bool = True) -> None:
+    def __init__(
+        self,
+        data: Sequence[LabelledShards],
+        split: Split,
+        cache: Path,
+        grid: FrameGrid | None = None,
+        *,
+        check: bool = True,
+    ) -> None:
+        """grid: the frames of the network; None: 25 ms every 20 ms."""
         self._folders = [item.shards for item in data]
         most_open = most_open_files(len(data))
-        self.sample_rate_hz = read_sample_rate(*self._folders)
-        self._hop = hop_samples(self.sample_rate_hz)
-        self._readers = [Reader(folder, most_open, self.sample_rate_hz) for folder in self._folders]
+        self.grid = grid or FrameGrid.standard(read_sample_rate(*self._folders))
+        self._hop = self.grid.hop_samples
+        self._readers = [Reader(folder, most_open, self.grid.sample_rate_hz) for folder in self._folders]
         labels = [item.labels for item in data if item.labels is not None]
-        self._labels = open_flat_labels(labels, self._folders, cache, check=check) if labels else None
+        other = None if self.grid.is_standard else self.grid
+        self._labels = open_flat_labels(labels, self._folders, cache, other, check=check) if labels else None
         self._index = index = open_index(self._folders, split, cache, check=check)
         self._check, self.cache = check, cache
         self._staged: StagedWindows | None = None
@@ -113,7 +123,7 @@ class LabelledUtterances:
         if blob is None:
             return False
         try:
-            decode_flac_into(blob, start, crop, self.sample_rate_hz)
+            decode_flac_into(blob, start, crop, self.grid.sample_rate_hz)
         except AudioError:  # of the copy, or of the tar itself, which the store's reader then names
             return False
         return True
@@ -135,12 +145,12 @@ class LabelledUtterances:
 
     def frames_of_crops(self, train: TrainSpec) -> Array:
         """Frames (U,) of the longest crop of each utterance, in a column that is shared as the others are."""
-        longest = _longest_crop(train, self.sample_rate_hz)
+        longest = _longest_crop(train, self.grid)
         folder = self._index.columns.folder
         name = folder.with_name(f"{folder.name}-frames-{longest}")
-        return open_columns(
-            name, partial(_write_frames, self.num_samples, train, self.sample_rate_hz), check=self._check
-        )["frames"]
+        return open_columns(name, partial(_write_frames, self.num_samples, train, self.grid), check=self._check)[
+            "frames"
+        ]
 
     def read_staged(self, folder: Path) -> None:
         """Read what a `Stager` has copied to this folder from there; else, of what is in a mirror, parts of tars."""
@@ -205,7 +215,7 @@ class UtteranceSource(Protocol):
     """Utterances by number, whose crops and labels can be read."""
 
     @property
-    def sample_rate_hz(self) -> int: ...
+    def grid(self) -> FrameGrid: ...
 
     def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
         """Fill `pcm` (B, N) with the crops of these utterances that begin at these frames."""
@@ -218,31 +228,29 @@ class UtteranceSource(Protocol):
 
 def read_crops(source: UtteranceSource, micro_batch: MicroBatch, firsts: Sequence[int]) -> tuple[Pcm16, Labels]:
     """Samples (B, N) and labels (B, F) of the crops of a micro-batch that begin at these frames."""
-    num_samples = samples_of(micro_batch.num_frames, source.sample_rate_hz)
+    num_samples = source.grid.samples_of(micro_batch.num_frames)
     pcm = np.empty((len(micro_batch.utterances), num_samples), np.int16)
     source.fill(pcm, micro_batch.utterances, firsts)
     return pcm, source.labels(micro_batch.utterances, firsts, micro_batch.num_frames)
 
 
-def frames_of_crops(utterance_samples: Array, train: TrainSpec, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Integers:
+def frames_of_crops(utterance_samples: Array, train: TrainSpec, grid: FrameGrid = PAPER_FRAMES) -> Integers:
     """Frames (U,) of the longest crop of each utterance, from the utterances' samples (U,)."""
-    return num_labels(
-        np.minimum(utterance_samples, _longest_crop(train, sample_rate_hz)), FRAME_RATE_HZ, sample_rate_hz
-    )
+    return grid.count(np.minimum(utterance_samples, _longest_crop(train, grid)))
 
 
-def _longest_crop(train: TrainSpec, sample_rate_hz: int) -> int:
+def _longest_crop(train: TrainSpec, grid: FrameGrid) -> int:
     """Samples of the longest crop."""
-    return int(min(train.max_crop_seconds, train.group_seconds) * sample_rate_hz)
+    return int(min(train.max_crop_seconds, train.group_seconds) * grid.sample_rate_hz)
 
 
 def _write_frames(
-    utterance_samples: Array, train: TrainSpec, sample_rate_hz: int, writer: ColumnWriter
+    utterance_samples: Array, train: TrainSpec, grid: FrameGrid, writer: ColumnWriter
 ) -> dict[str, JsonValue]:
-    longest = np.array([_longest_crop(train, sample_rate_hz)])
-    dtype = "<u2" if frames_of_crops(longest, train, sample_rate_hz)[0] <= MOST_IN_16_BITS else "<u4"
+    longest = np.array([_longest_crop(train, grid)])
+    dtype = "<u2" if frames_of_crops(longest, train, grid)[0] <= MOST_IN_16_BITS else "<u4"
     writer.append("frames", np.empty(0, dtype), dtype)
     for begin in range(0, len(utterance_samples), WRITTEN_TOGETHER):
         part = utterance_samples[begin : begin + WRITTEN_TOGETHER]
-        writer.append("frames", frames_of_crops(part, train, sample_rate_hz), dtype)
+        writer.append("frames", frames_of_crops(part, train, grid), dtype)
     return {}

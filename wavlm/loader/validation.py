@@ -26,8 +26,7 @@ from wavlm.mixing.truth import Truth, read_truth
 from wavlm.rng import stream_seeds
 from wavlm.shards import Reader
 from wavlm.shards.flac import Pcm16
-from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.specs.shapes import FRAME_RATE_HZ, hop_samples, num_labels, samples_of
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +37,8 @@ class MixedUtterances:
     """The fixed mixtures whose primary utterances are among the clean utterances, with the labels of these."""
 
     def __init__(self, mixtures_dir: Path, clean: LabelledUtterances) -> None:
-        self._clean, self.sample_rate_hz = clean, clean.sample_rate_hz
-        self._reader = Reader(mixtures_dir, sample_rate_hz=self.sample_rate_hz)
+        self._clean, self.grid = clean, clean.grid
+        self._reader = Reader(mixtures_dir, sample_rate_hz=self.grid.sample_rate_hz)
         index = self._reader.index
         truth = {item.key: item for item in read_truth(mixtures_dir)}
         if strange := sorted(set(index.keys) ^ set(truth)):
@@ -66,7 +65,7 @@ class MixedUtterances:
 
         Raises BadDataError if nothing that was added would be in a crop.
         """
-        return [_find_first_frame(self._truth[number], frames, self.sample_rate_hz) for number in numbers]
+        return [_find_first_frame(self._truth[number], frames, self.grid) for number in numbers]
 
     def count(self, numbers: Integers) -> MixingCounts:
         """What was done to these mixtures."""
@@ -77,7 +76,7 @@ class MixedUtterances:
     def fill(self, pcm: Pcm16, numbers: Integers, first_frames: Sequence[int]) -> None:
         """Fill `pcm` (B, N) with the crops of these mixtures that begin at these frames."""
         for crop, number, first in zip(pcm, numbers, first_frames, strict=True):
-            self._reader.fill(crop, self._rows[number], first * hop_samples(self.sample_rate_hz))
+            self._reader.fill(crop, self._rows[number], first * self.grid.hop_samples)
 
     def labels(self, numbers: Integers, first_frames: Sequence[int], frames: int) -> Labels:
         """Labels (B, F) of the primary utterance of each of these mixtures, from its first frame on."""
@@ -92,13 +91,13 @@ def _find_numbers(sha256s: npt.NDArray[np.void], wanted: Collection[str]) -> dic
     return {bytes(sha256s[number]).hex(): number for number in np.flatnonzero(is_wanted).tolist()}
 
 
-def _find_first_frame(item: Truth, frames: int, sample_rate_hz: int = SAMPLE_RATE_HZ) -> int:
+def _find_first_frame(item: Truth, frames: int, grid: FrameGrid = PAPER_FRAMES) -> int:
     """The first frame of the crop of a mixture; see MixedUtterances.first_frames."""
-    samples, loudest = samples_of(frames, sample_rate_hz), item.loudest_samples
-    hop = hop_samples(sample_rate_hz)
+    samples, loudest = grid.samples_of(frames), item.loudest_samples
+    hop = grid.hop_samples
     middle = (item.start_samples + item.end_samples) // 2
     centre = min(max(middle, loudest - samples // 4), loudest + samples // 4)
-    last = int(num_labels(item.num_samples, FRAME_RATE_HZ, sample_rate_hz)) - frames
+    last = int(grid.count(item.num_samples)) - frames
     first = min(max(0, round((centre - samples / 2) / hop)), last)
     begin = first * hop
     is_inside = begin <= loudest < begin + samples
@@ -121,7 +120,7 @@ class ValidationSamples:
         """clean: the utterances of held-out speech, if they are open already."""
         self._train = job.train
         clean = clean or open_held_out(job)
-        self.sample_rate_hz = clean.sample_rate_hz
+        self.grid = clean.grid
         self._source: LabelledUtterances | MixedUtterances | None = clean
         if subset == "mixed":
             self._source = MixedUtterances(job.mixtures, clean) if job.mixtures else None
@@ -133,12 +132,12 @@ class ValidationSamples:
         """
         if self._source is None:
             return ()
-        frames = frames_of_crops(self._source.num_samples, self._train, self._source.sample_rate_hz)
+        frames = frames_of_crops(self._source.num_samples, self._train, self.grid)
         is_whole = corpus is None and not languages
         if is_whole or not isinstance(self._source, LabelledUtterances):
-            return fixed_micro_batches(frames, self._train)
+            return fixed_micro_batches(frames, self._train, self.grid.rate_hz)
         chosen = self._source.numbers_of(corpus, languages)
-        found = fixed_micro_batches(frames[chosen], self._train)
+        found = fixed_micro_batches(frames[chosen], self._train, self.grid.rate_hz)
         return tuple(replace(item, utterances=chosen[item.utterances]) for item in found)
 
     def make(self, micro_batch: MicroBatch) -> MicroBatchArrays:
@@ -156,7 +155,7 @@ class ValidationSamples:
 
 def open_held_out(job: TrainJob, *, check: bool = True) -> LabelledUtterances:
     """The utterances that a job is validated on. check: as of `LabelledUtterances`."""
-    return LabelledUtterances(job.data, "valid", cache_of(job), check=check)
+    return LabelledUtterances(job.data, "valid", cache_of(job), FrameGrid.of(job.network), check=check)
 
 
 def validation_batches(job: TrainJob, subset: Subset, rank: int = 0, world: int = 1) -> Iterator[PackedBatch]:
@@ -182,6 +181,6 @@ def make_validation(
         for micro_batch in samples.micro_batches(corpus, languages)[rank::world]:
             arrays = samples.make(micro_batch)
             at = micro_batch.position
-            yield pack(arrays, job.train.mask, at, at, sample_rate_hz=samples.sample_rate_hz)
+            yield pack(arrays, job.train.mask, at, at, sample_rate_hz=samples.grid.sample_rate_hz)
 
     return batches

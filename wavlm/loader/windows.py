@@ -41,6 +41,7 @@ from wavlm.loader.epochs import (
 )
 from wavlm.rng import rng_for
 from wavlm.specs import TrainSpec
+from wavlm.specs.base import FRAME_RATE_HZ
 
 # Both are part of the order of every training that has windows (docs/decisions/0059-segments-and-groups.md).
 SEGMENTS = 64  # of a shard
@@ -132,12 +133,14 @@ class WindowedEpoch:
         windows: Windows,
         num_frames: npt.NDArray[Any],
         draws: DrawPlan | None = None,
+        rate_hz: float = FRAME_RATE_HZ,
     ) -> None:
-        """num_frames (U,): of each utterance, already limited to the longest crop."""
+        """num_frames (U,): of each utterance, already limited to the longest crop. rate_hz: of the frames."""
         self.number = number
         self.segments = windows.deal(number)  # of each window
         self._train, self._windows, self._num_frames, self._draws = train, windows, num_frames, draws
-        counts = [count_micro_batches(self._draw(segments)[1], train) for segments in self.segments]
+        self._rate_hz = rate_hz
+        counts = [count_micro_batches(self._draw(segments)[1], train, rate_hz) for segments in self.segments]
         self._ends = np.cumsum(counts)  # (W,) micro-batches up to the end of each window
         self._window = lru_cache(maxsize=1)(self._make_window)
 
@@ -174,7 +177,8 @@ class WindowedEpoch:
             firsts = np.repeat(np.cumsum(counts) - counts, counts)
             repeats = (np.arange(len(utterances)) - firsts).astype(np.int32)
         places = spread(number_buckets(frames, self._train), of_segments, rng)
-        return shuffle_epoch(frames, places, self._train, self.number, rng).of(utterances, repeats)
+        found = shuffle_epoch(frames, places, self._train, self.number, rng, self._rate_hz)
+        return found.of(utterances, repeats)
 
 
 def spread(buckets: Integers, groups: Integers, rng: np.random.Generator) -> Numbers:

@@ -38,7 +38,7 @@ from wavlm.shards.listing import read_sample_rate
 from wavlm.shards.part import write_tar
 from wavlm.shards.record import describe_part, to_table
 from wavlm.specs import EffectSpec, MixSpec, MixturesSpec
-from wavlm.specs.shapes import FRAME_RATE_HZ, hop_samples, num_labels, samples_of
+from wavlm.specs.frames import FrameGrid
 from wavlm.storage.files import atomic_path, sha256_of
 
 Waveform = npt.NDArray[np.float32]
@@ -60,14 +60,14 @@ class _Primary:
     place: tuple[str, int, int]  # shard, byte offset and size
     num_samples: int
     num_frames: int  # of its longest crop
-    sample_rate_hz: int
+    grid: FrameGrid
 
     @classmethod
-    def of(cls, reader: Reader, row: Mapping[str, Any], longest_samples: int, sample_rate_hz: int) -> _Primary:
+    def of(cls, reader: Reader, row: Mapping[str, Any], longest_samples: int, grid: FrameGrid) -> _Primary:
         """row: its columns in the index."""
         place = row["shard"], row["offset"], row["size"]
-        frames = int(num_labels(min(row["samples"], longest_samples), FRAME_RATE_HZ, sample_rate_hz))
-        return cls(reader, row["key"], row["speaker"], row["sha256"], place, row["samples"], frames, sample_rate_hz)
+        frames = int(grid.count(min(row["samples"], longest_samples)))
+        return cls(reader, row["key"], row["speaker"], row["sha256"], place, row["samples"], frames, grid)
 
     def read(self, start: int, stop: int) -> Waveform:
         """Some of its samples."""
@@ -111,15 +111,19 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
     rir_dirs: Sequence[Path],
     out: Path,
     progress: Progress = no_progress,
+    grid: FrameGrid | None = None,
 ) -> MixturesFacts:
     """Fill `out` with the mixed set. The same arguments give the same bytes.
+
+    grid: the frames of the network that is validated on it; None: 25 ms every 20 ms.
 
     Raises BadDataError if the valid split has fewer than 2 utterances, if a pool of recordings is empty, or if what is
     mixed into an utterance cannot be heard.
     """
     require_packages(mix.effects)
     rate_hz = read_sample_rate(*speech_dirs, *noise_dirs, *rir_dirs)
-    primaries = _choose_primaries(spec, speech_dirs, rate_hz)
+    frames = grid or FrameGrid.standard(rate_hz)
+    primaries = _choose_primaries(spec, speech_dirs, frames)
     noise = AudioPool(noise_dirs, "valid", sample_rate_hz=rate_hz) if noise_dirs else None
     draw_rir = AudioPool(rir_dirs, "valid", sample_rate_hz=rate_hz).draw if rir_dirs else None
     mixer = _Mixer(spec.seed, HeardMixer(mix, spec.seed, noise, rate_hz), mix.effects, draw_rir, rate_hz)
@@ -135,7 +139,7 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
                 write_pair(out / "listen", mixture.truth.key, mixture.clean, mixture.mixed, rate_hz)
             truth.append(mixture.truth)
             progress(len(truth), len(primaries))
-            yield _make_utterance(mixture, rate_hz)
+            yield _make_utterance(mixture, frames)
 
     with atomic_path(out / f"{STEM}.tar") as tar:
         packed = write_tar(tar, utterances(), sample_rate_hz=rate_hz)
@@ -147,9 +151,9 @@ def build_mixtures(  # noqa: PLR0913, PLR0917 - what, from where, to where
     return _facts(truth, mix, len(listening_numbers), rate_hz)
 
 
-def _choose_primaries(spec: MixturesSpec, speech_dirs: Sequence[Path], sample_rate_hz: int) -> list[_Primary]:
+def _choose_primaries(spec: MixturesSpec, speech_dirs: Sequence[Path], grid: FrameGrid) -> list[_Primary]:
     """A random choice of the valid split, longest first."""
-    longest_samples = int(spec.max_seconds * sample_rate_hz)
+    longest_samples = int(spec.max_seconds * grid.sample_rate_hz)
     tables = [read_columns(folder, PRIMARY_COLUMNS, "valid") for folder in speech_dirs]
     ends = np.cumsum([len(table) for table in tables])
     count = int(ends[-1]) if len(ends) else 0
@@ -161,11 +165,11 @@ def _choose_primaries(spec: MixturesSpec, speech_dirs: Sequence[Path], sample_ra
             "raise valid_fraction in a corpus",
         )
     order = rng_for(spec.seed, "mixtures").permutation(count)[: max(2, spec.num_utterances)]
-    readers, chosen = [Reader(folder, sample_rate_hz=sample_rate_hz) for folder in speech_dirs], []
+    readers, chosen = [Reader(folder, sample_rate_hz=grid.sample_rate_hz) for folder in speech_dirs], []
     for number in sorted(order.tolist()):
         folder = int(np.searchsorted(ends, number, side="right"))
         (row,) = tables[folder].slice(number - int(ends[folder]) + len(tables[folder]), 1).to_pylist()
-        chosen.append(_Primary.of(readers[folder], row, longest_samples, sample_rate_hz))
+        chosen.append(_Primary.of(readers[folder], row, longest_samples, grid))
     return sorted(chosen, key=lambda primary: -primary.num_frames)
 
 
@@ -191,11 +195,11 @@ def _mix_micro_batch(primaries: Sequence[_Primary], numbers: range, seed: int, m
 
 def _read_crop(primary: _Primary, frames: int, seed: int) -> tuple[int, Waveform]:
     """First frame and waveform (N,) of a random crop; all first frames are equally likely."""
-    rate_hz = primary.sample_rate_hz
-    spare = int(num_labels(primary.num_samples, FRAME_RATE_HZ, rate_hz)) - frames
+    grid = primary.grid
+    spare = int(grid.count(primary.num_samples)) - frames
     first = int(rng_for(seed, "crop", 0, primary.key).integers(spare + 1))
-    start = first * hop_samples(rate_hz)
-    return first, primary.read(start, start + samples_of(frames, rate_hz))
+    start = first * grid.hop_samples
+    return first, primary.read(start, start + grid.samples_of(frames))
 
 
 def _describe(
@@ -224,11 +228,9 @@ def _describe(
     )
 
 
-def _make_utterance(mixture: _Mixture, sample_rate_hz: int) -> Utterance:
+def _make_utterance(mixture: _Mixture, grid: FrameGrid) -> Utterance:
     truth = mixture.truth
-    piece = Piece(
-        truth.primary, offset=0, start=truth.first_frame * hop_samples(sample_rate_hz), samples=truth.num_samples
-    )
+    piece = Piece(truth.primary, offset=0, start=truth.first_frame * grid.hop_samples, samples=truth.num_samples)
     return Utterance(
         key=truth.key,
         speaker=truth.primary_speaker,

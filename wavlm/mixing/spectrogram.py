@@ -10,7 +10,7 @@ import soundfile
 from matplotlib.figure import Figure
 
 from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.specs.shapes import window_samples
+from wavlm.specs.frames import FrameGrid
 from wavlm.storage.files import open_atomic
 
 DPI = 120
@@ -48,7 +48,7 @@ def plot_mixture(clean: Path, mixed: Path, out: Path) -> Path:
 
 def spectrogram(samples: Waveform, sample_rate_hz: int = SAMPLE_RATE_HZ) -> npt.NDArray[np.float64]:
     """Level in dB of a waveform (N,): frequency bins up to half of the rate, frames of 25 ms every 10 ms."""
-    window = window_samples(sample_rate_hz)
+    window = FrameGrid.standard(sample_rate_hz).window_samples
     padded = np.pad(samples, (0, max(0, window - len(samples))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, window)[:: sample_rate_hz // 100]
     power = np.abs(np.fft.rfft(frames * np.hanning(window))) ** 2
@@ -59,4 +59,8 @@ def _read_spectrogram(path: Path) -> tuple[npt.NDArray[np.float64], float, int]:
     """Level in dB (frequency bins, frames), length in seconds and sample rate of an audio file, channels averaged."""
     waveform, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     samples = waveform.mean(axis=1)
-    return spectrogram(samples, int(rate_hz)), max(len(samples), window_samples(int(rate_hz))) / rate_hz, int(rate_hz)
+    return (
+        spectrogram(samples, int(rate_hz)),
+        max(len(samples), FrameGrid.standard(int(rate_hz)).window_samples) / rate_hz,
+        int(rate_hz),
+    )

@@ -17,7 +17,8 @@ from wavlm.nn.conv import WAVEFORM_EPS, FeatureEncoder, FrameNorm, normalise_pad
 from wavlm.nn.encoder import Encoder
 from wavlm.nn.head import FrameSums, Head, LossTerms, Predictions, select_rows
 from wavlm.specs import NetworkSpec, QuantizerSpec
-from wavlm.specs.shapes import num_frames, receptive_field, sample_rate_of
+from wavlm.specs.frames import receptive_field, sample_rate_of
+from wavlm.specs.shapes import num_frames
 
 
 class PretrainBatch(Protocol):
@@ -68,7 +69,7 @@ class WavLM(nn.Module):
     @property
     def sample_rate_hz(self) -> int:
         """The rate of the waveforms that the network is for, as its strides say."""
-        return sample_rate_of(self.network.conv_layers)
+        return sample_rate_of(self.network)
 
     def hidden_states(
         self,

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from wavlm.corpus.download.listed import with_listed
 from wavlm.corpus.facts import CorpusFacts
-from wavlm.pipeline.artifacts import Labels, Shards, generation_of
+from wavlm.pipeline.artifacts import Labels, Model, Shards, generation_of
 from wavlm.pipeline.record import read_field
 from wavlm.pipeline.store import Store
 from wavlm.shards.facts import ShardsFacts
-from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource, MadeSource
+from wavlm.specs import AptSource, CorpusSpec, FolderSource, HttpsSource, MadeSource, MfccFeatures
+from wavlm.specs.frames import FrameGrid, mfcc_per_frame
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Sum:
         return f"{self.known:,.{digits}f}"
 
 
+LABEL_BYTES = 56 / 50  # of a label: measured at 50 Hz, in Parquet with zstd
+FLAT_BYTES = 2  # of a label while a model trains
+
 NOTHING = Sum()
 UNKNOWN = Sum(0.0, 1)
 
@@ -44,6 +48,21 @@ UNKNOWN = Sum(0.0, 1)
 def add(sums: Iterable[Sum]) -> Sum:
     """The sum of sums."""
     return sum(sums, NOTHING)
+
+
+def label_bytes_per_second(model: Model) -> float:
+    """Of the labels that a model learns, in their files: of MFCC there are mostly two per frame."""
+    if model.codebook is None:
+        return 0.0
+    grid, spec = FrameGrid.of(model.network), model.codebook.spec
+    per_frame = mfcc_per_frame(grid) if isinstance(spec.features, MfccFeatures) else 1
+    return LABEL_BYTES * per_frame * spec.num_streams * grid.rate_hz
+
+
+def flat_bytes_per_second(model: Model) -> float:
+    """Of the copy of its labels that a model trains with: one per frame and stream."""
+    streams = model.codebook.spec.num_streams if model.codebook else 0
+    return FLAT_BYTES * streams * FrameGrid.of(model.network).rate_hz
 
 
 def hours_of(shards: Shards, store: Store | None) -> Sum:

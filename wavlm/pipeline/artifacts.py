@@ -31,6 +31,7 @@ from wavlm.specs import (
     TrainSpec,
     name_features,
 )
+from wavlm.specs.frames import FrameGrid
 from wavlm.specs.tasks import WritesTexts
 
 
@@ -104,6 +105,7 @@ class Codebook(Artifact):
     spec: LabelSource
     shards: tuple[Shards, ...]  # what it is fitted on; none for labels that others made
     teacher: Teacher | None = None
+    grid: FrameGrid | None = None  # the frames of the network that is to learn its labels; None: 25 ms every 20 ms
 
     @property
     def name(self) -> str:
@@ -141,6 +143,7 @@ class Mixtures(Artifact):
     speech: tuple[Shards, ...]
     noise: tuple[Shards, ...] = ()
     rooms: tuple[Shards, ...] = ()
+    grid: FrameGrid | None = None  # the frames of the network that is validated on them, as of a codebook
 
     @property
     def name(self) -> str:

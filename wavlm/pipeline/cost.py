@@ -26,7 +26,9 @@ from wavlm.pipeline.amounts import (
     Sum,
     add,
     download_bytes,
+    flat_bytes_per_second,
     hours_of,
+    label_bytes_per_second,
     left_to_download,
     share_to_make,
     unpacked_bytes,
@@ -43,7 +45,8 @@ from wavlm.pipeline.artifacts import (
     Simulation,
     keep_latest,
 )
-from wavlm.pipeline.evaluation_cost import NO_HEADS, beam_searched, cost_features, cost_heads
+from wavlm.pipeline.evaluation_cost import NO_HEADS, beam_searched, cost_heads
+from wavlm.pipeline.evaluation_stages import stages_of_features, stages_of_heads
 from wavlm.pipeline.finetune_cost import flops_of, has_network, network_of_system, seconds_of
 from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.plan import models, plan, scores_of
@@ -56,17 +59,15 @@ from wavlm.specs import (
     CodebookSpec,
     ExternalLabelsSpec,
     LabelSource,
-    MfccFeatures,
     MultiCodebookSpec,
     NetworkSpec,
     Recipe,
     hidden_features,
 )
-from wavlm.specs.shapes import BACKWARD_FACTOR, FRAME_RATE_HZ, forward_flops, num_parameters
+from wavlm.specs.frames import FrameGrid
+from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops, num_parameters
 
 FLAC_BYTES_PER_SECOND = 18_900  # measured: 16 kHz 16-bit read speech
-LABEL_BYTES_PER_SECOND = 56  # measured: Parquet, zstd, 50 Hz; MFCC labels at 100 Hz take twice that
-FLAT_BYTES_PER_SECOND = 100  # labels while a model trains: two bytes each, 50 Hz
 ADAM_BYTES_PER_PARAMETER = 12  # fp32 weight and two moments
 WEIGHT_BYTES_PER_PARAMETER = 4
 SNAPSHOTS = 2  # that are kept while a model trains, beside the one that is written
@@ -103,12 +104,10 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         seconds = add(hours[item] for item in model.shards) * 3600
         trained = model.train.updates * model.train.batch_seconds
         epochs.append(trained / seconds.known if seconds.known and not seconds.unknown else None)
-    stages += [
-        StageCost(iteration, "evaluation", found.core_hours, petaflops=found.petaflops)
-        for iteration, found in sorted(cost_features(_evaluations(artifacts), hours | simulated, store).items())
-    ]
-    heads = cost_heads(_evaluations(artifacts), store)
-    stages += [StageCost(it, "heads", Sum(), petaflops=found.petaflops) for it, found in sorted(heads.items())]
+    evaluations = [item for item in artifacts if isinstance(item, Evaluation)]
+    features = stages_of_features(evaluations, hours | simulated, store, left)
+    heads = cost_heads(evaluations, store)
+    stages += [*features, *stages_of_heads(heads)]
     stages += [_simulation(item, found, left) for item, found in simulated.items()]
     stages += [_finetune(item, store, left) for item in artifacts if isinstance(item, Finetune)]
     return Cost(
@@ -119,16 +118,12 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         parameters=tuple(_parameters(model) for model in models(artifacts)),
         epochs=tuple(epochs),
         stages=tuple(stages),
-        freed_gigabytes=_freed(recipe, shards, models(artifacts)),
+        freed_gigabytes=_freed(recipe, shards, models(artifacts)) + add(it.disk_gigabytes for it in features),
         in_place=tuple(item.corpus.name for item in shards if item.corpus.spec.folder),
         unknown_sizes=tuple(item.corpus.name for item in shards if download_bytes(item.corpus.spec).unknown),
         heads=sum(heads.values(), NO_HEADS),
         beam_searched=beam_searched(artifacts),
     )
-
-
-def _evaluations(artifacts: Iterable[Artifact]) -> list[Evaluation]:
-    return [item for item in artifacts if isinstance(item, Evaluation)]
 
 
 def _corpora(shards: list[Shards], left: frozenset[Artifact]) -> StageCost:
@@ -159,8 +154,7 @@ def _labels(
 ) -> StageCost:
     """The labels that no earlier iteration has made."""
     teacher = model.codebook.teacher if model.codebook else None
-    per_second = LABEL_BYTES_PER_SECOND / 1e9 * _labels_per_frame(model.codebook)
-    sizes = {item: hours[item.shards] * (3600 * per_second) for item in labels}
+    sizes = {item: hours[item.shards] * (3600e-9 * label_bytes_per_second(model)) for item in labels}
     seconds = add(hours[item.shards] for item in labels) * 3600
     disk, left_disk = add(sizes.values()), _left(_to_make(sizes, store), left)
     if model.codebook is None or teacher is None or (hidden := hidden_features(model.codebook.spec)) is None:
@@ -170,13 +164,6 @@ def _labels(
     petaflops = seconds * (forward_flops(network, 15.0, hidden.layer) / 1e15) if network else UNKNOWN
     core_hours = seconds * (1 / DECODE_RATE / 3600)
     return StageCost(model.iteration, "labels", core_hours, disk, left_disk, petaflops=petaflops)
-
-
-def _labels_per_frame(codebook: Codebook | None) -> int:
-    """Labels per frame of the network: of MFCC there are two, of several streams one of each."""
-    if codebook is None:
-        return 0
-    return (2 if codebook.spec.features == MfccFeatures(type="mfcc") else 1) * codebook.spec.num_streams
 
 
 def sample_seconds(spec: LabelSource) -> float:
@@ -224,7 +211,9 @@ def _scores(scores: Scores) -> StageCost:
     spec, network = scores.spec, scores.model.network
     seconds = 2 * spec.max_utterances * LENGTH_SECONDS
     layers = len(spec.layers) or network.num_layers
-    clustering = _clustering_hours(seconds / 2 * FRAME_RATE_HZ, spec.num_clusters, network, SCORING_PASSES)
+    clustering = _clustering_hours(
+        seconds / 2 * FrameGrid.of(network).rate_hz, spec.num_clusters, network, SCORING_PASSES
+    )
     forward = seconds * forward_flops(network, LENGTH_SECONDS) / CORE_FLOPS / 3600
     return StageCost(scores.model.iteration, "scores", Sum(forward + layers * clustering))
 
@@ -255,8 +244,8 @@ def _pretrain(model: Model, hours: dict[Shards, Sum], left: frozenset[Artifact])
     seconds = train.updates * train.batch_seconds
     flops = BACKWARD_FACTOR * forward_flops(model.network, train.max_crop_seconds) * seconds
     disk = Sum(SNAPSHOTS * _snapshot_gigabytes(model) + WEIGHT_BYTES_PER_PARAMETER * _parameters(model) / 1e9)
-    flat = add(hours[item] for item in model.shards) * (3600 * FLAT_BYTES_PER_SECOND / 1e9)
-    extra = Sum(_snapshot_gigabytes(model)) + (flat if model.labels else NOTHING)  # one more, which is being written
+    flat = add(hours[item] for item in model.shards) * (3600e-9 * flat_bytes_per_second(model))
+    extra = Sum(_snapshot_gigabytes(model)) + flat  # one more, which is being written
     return StageCost(
         model.iteration,
         "pretrain",

@@ -21,7 +21,8 @@ from wavlm.pipeline.imported import teacher_network
 from wavlm.pipeline.simulation_cost import hours_of_simulation
 from wavlm.pipeline.store import Store
 from wavlm.specs import NetworkSpec, hidden_features
-from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops, sample_rate_of
+from wavlm.specs.frames import sample_rate_of
+from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
 
 REFERENCE_FLOPS = CORE_FLOPS  # of one core of the machine on which the rates of steps were measured, in the same crop
 PASSES = 3  # timed, after one that is not
@@ -41,7 +42,7 @@ def measure_speed(network: NetworkSpec, crop_seconds: float) -> float:
     seconds = min(crop_seconds, MOST_CROP_SECONDS, MOST_FLOPS / of_a_second)
     with one_thread():
         model = WavLM(network, num_clusters=2)
-        waveform = torch.zeros(1, round(seconds * sample_rate_of(network.conv_layers)))
+        waveform = torch.zeros(1, round(seconds * sample_rate_of(network)))
         spent = [
             _time_pass(lambda: torch.autograd.backward(model.extract(waveform).square().mean()))
             for _ in range(1 + PASSES)

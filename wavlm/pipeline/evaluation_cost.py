@@ -15,14 +15,17 @@ from wavlm.pipeline.artifacts import Artifact, Evaluation, Finetune, ImportedMod
 from wavlm.pipeline.imported import find_network
 from wavlm.pipeline.store import Store
 from wavlm.specs import NetworkSpec
+from wavlm.specs.base import FRAME_RATE_HZ
 from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
 from wavlm.specs.head_shapes import head_flops
 from wavlm.specs.identity import canonical, key_of
-from wavlm.specs.shapes import BACKWARD_FACTOR, FRAME_RATE_HZ, forward_flops
+from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
 from wavlm.specs.tasks import WritesTexts
 
 LENGTH_SECONDS = 10.0  # of a typical utterance
 WIDEST_BASELINE = 240  # channels of fbank with its differences
+MFCC_CHANNELS = 39
+POOLED = "pooled_linear"  # the head that takes the mean over time
 FOLDS = 5  # of IEMOCAP; how many another corpus has is not known before
 
 
@@ -32,13 +35,15 @@ class FeaturesCost:
 
     core_hours: Sum = NOTHING
     petaflops: Sum = NOTHING
+    gigabytes: Sum = NOTHING  # of all files together, of which only some are kept
 
 
 def cost_features(
     evaluations: Iterable[Evaluation], hours: Mapping[Shards | Simulation, Sum], store: Store | None
 ) -> dict[int, FeaturesCost]:
-    """By iteration. All layers are computed."""
-    pairs = {(_subject_of(it), data.key): (it, data) for it in evaluations for data in it.data}
+    """By iteration. All layers are computed. Frames are written where a task needs them, else means over time."""
+    by_size = sorted(evaluations, key=lambda it: it.spec.head.type != POOLED)
+    pairs = {(_subject_of(it), data.key): (it, data) for it in by_size for data in it.data}
     found: dict[int, FeaturesCost] = {}
     for evaluation, data in pairs.values():
         iteration = evaluation.subject.iteration if isinstance(evaluation.subject, Model) else 0
@@ -49,8 +54,27 @@ def cost_features(
         else:
             network = network_of(evaluation, store)
             petaflops = seconds * (forward_flops(network, LENGTH_SECONDS) / 1e15) if network else UNKNOWN
-        found[iteration] = FeaturesCost(before.core_hours + core, before.petaflops + petaflops)
+        size = seconds * (_bytes_per_second(evaluation, store) / 1e9) if _is_sized(evaluation, store) else UNKNOWN
+        found[iteration] = FeaturesCost(before.core_hours + core, before.petaflops + petaflops, before.gigabytes + size)
     return found
+
+
+def _is_sized(evaluation: Evaluation, store: Store | None) -> bool:
+    is_flat = isinstance(evaluation.subject, FbankBaseline | MfccBaseline)
+    return is_flat or network_of(evaluation, store) is not None
+
+
+def _bytes_per_second(evaluation: Evaluation, store: Store | None) -> float:
+    """Of all states, in float16."""
+    network = network_of(evaluation, store)
+    states, channels, rate_hz = (1, WIDEST_BASELINE, 2 * FRAME_RATE_HZ)
+    if isinstance(evaluation.subject, MfccBaseline):
+        channels = MFCC_CHANNELS
+    if network:
+        states, channels, rate_hz = network.num_layers + 1, network.width, FRAME_RATE_HZ
+    if evaluation.spec.head.type == POOLED:
+        return 2 * states * channels / LENGTH_SECONDS
+    return 2 * states * channels * rate_hz
 
 
 @dataclass(frozen=True)

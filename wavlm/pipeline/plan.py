@@ -38,6 +38,7 @@ from wavlm.specs import (
     SimulationSpec,
     StartSpec,
 )
+from wavlm.specs.frames import other_grid
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def _model(recipe: Recipe, number: int, sources: _Sources, before: Model | None)
         fitted_on = _order_speech(spec.speech, sources.speech) or shards
         is_fitted = isinstance(spec, SampledSpec)
         fitted_on = tuple(_find_fitted(item, spec) for item in fitted_on) if is_fitted else ()
-        codebook = Codebook(spec, fitted_on, _teacher(recipe, iteration, before))
+        codebook = Codebook(spec, fitted_on, _teacher(recipe, iteration, before), other_grid(iteration.network))
         data = tuple(Labels(codebook, item) for item in shards)
     noise, rooms = sources.of_mix(iteration.mix)
     return Model(
@@ -223,7 +224,8 @@ def _mixtures(
         return None
     longest_s = min(recipe.mixtures.max_seconds, iteration.train.max_crop_seconds, iteration.train.group_seconds)
     spec = recipe.mixtures.model_copy(update={"max_seconds": longest_s})
-    return Mixtures(spec, iteration.mix, shards, *sources.of_mix(iteration.mix))
+    noise, rooms = sources.of_mix(iteration.mix)
+    return Mixtures(spec, iteration.mix, shards, noise, rooms, other_grid(iteration.network))
 
 
 def _shards(corpora: Sequence[CorpusSpec], spec: ShardSpec) -> tuple[Shards, ...]:

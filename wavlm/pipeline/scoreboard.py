@@ -15,6 +15,7 @@ from wavlm.export.facts import ModelFacts
 from wavlm.pipeline.artifacts import Artifact, Evaluation, Finetune, ImportedModel, Model, Registration, lineage
 from wavlm.pipeline.fit import find_broken
 from wavlm.pipeline.plan import evaluations_of, systems_of
+from wavlm.pipeline.protocols import check_protocols
 from wavlm.pipeline.record import RECORD_FILE, RecordHead, read_head
 from wavlm.pipeline.registration import RegistrationFacts
 from wavlm.pipeline.siblings import complete_in
@@ -44,7 +45,7 @@ def board_of(model: Model, recipe: Recipe, store: Store) -> Board:
     """
     made_from = [item for item in lineage([model]) if isinstance(item, Model)]
     evaluations = {one.key: one for item in made_from for one in evaluations_of(item, recipe)}
-    return keep(find_results(evaluations.values(), store))
+    return keep(check_protocols(find_results(evaluations.values(), store), store))
 
 
 def systems_board_of(model: Model, recipe: Recipe, store: Store) -> Board:

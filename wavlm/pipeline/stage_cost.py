@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from wavlm.execution.rates import CORE_FLOPS
 from wavlm.pipeline.amounts import NOTHING, Sum, add
 from wavlm.pipeline.evaluation_cost import NO_HEADS, HeadsCost
 from wavlm.pipeline.gpus import Gpu, Precision
+
+HEADS = "heads"  # the stage whose core hours, where there is no GPU, are counted for themselves
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,12 @@ class Cost:
     @property
     def core_hours(self) -> Sum:
         return add(stage.core_hours for stage in self.stages)
+
+    @property
+    def core_hours_without_gpu(self) -> Sum:
+        """Those of all stages where no GPU computes: networks at the rate of a core, heads at theirs."""
+        networks = add(stage.petaflops for stage in self.stages if stage.stage != HEADS)
+        return self.core_hours + networks * (1e15 / CORE_FLOPS / 3600) + self.heads.core_hours
 
     @property
     def disk_gigabytes(self) -> Sum:

@@ -48,13 +48,10 @@ def listen(read: Callable[[int, int], Pcm16], start: int, samples: int, sample_r
     energies: list[Integers] = []
     last = np.zeros(1, np.int16)
     size = sample_rate_hz // 100
-    # At 24 kHz every sample stands twice: what that adds lies above 12 kHz, where the detector does not look.
-    times = 1 if sample_rate_hz in DETECTOR_RATES_HZ else 2
     stop = start + samples // size * size
     for at in range(start, stop, BLOCK_FRAMES * size):
         pcm = read(at, min(at + BLOCK_FRAMES * size, stop))
-        frames = np.repeat(pcm, times).reshape(-1, times * size)
-        rate_hz = times * sample_rate_hz
+        frames, rate_hz = _at_detector_rate(pcm.reshape(-1, size), sample_rate_hz)
         voices.append(np.array([detector.is_speech(frame.tobytes(), rate_hz) for frame in frames], np.int64))
         # Differences of neighbours: rumble and hum below speech hardly count.
         before = (last if at > start else pcm[:1]).astype(np.int64)
@@ -62,6 +59,24 @@ def listen(read: Callable[[int, int], Pcm16], start: int, samples: int, sample_r
         energies.append((steps.reshape(-1, size) ** 2).sum(axis=1))
         last = pcm[-1:]
     return replace(_judge(np.concatenate(voices), np.concatenate(energies)), frame_samples=size)
+
+
+def _at_detector_rate(frames: Pcm16, sample_rate_hz: int) -> tuple[Pcm16, int]:
+    """Frames of 10 ms, (F, S), at a rate that the detector takes, and that rate. It looks at 0 to 4 kHz alone.
+
+    At 24 kHz every sample stands twice: what that adds lies above 12 kHz. At 44.1 kHz each frame is drawn by straight
+    lines at 48 kHz, in integers; behind its last sample the line goes on level.
+    """
+    if sample_rate_hz in DETECTOR_RATES_HZ:
+        return frames, sample_rate_hz
+    if 2 * sample_rate_hz in DETECTOR_RATES_HZ:
+        return np.repeat(frames, 2, axis=1), 2 * sample_rate_hz
+    size, wanted = frames.shape[1], DETECTOR_RATES_HZ[-1] // 100
+    before, rest = np.divmod(np.arange(wanted) * size, wanted)
+    after = np.minimum(before + 1, size - 1)
+    values = frames.astype(np.int64)
+    drawn = (values[:, before] * (wanted - rest) + values[:, after] * rest + wanted // 2) // wanted
+    return drawn.astype(np.int16), DETECTOR_RATES_HZ[-1]
 
 
 def _judge(voices: Integers, energies: Integers) -> Frames:

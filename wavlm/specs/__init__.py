@@ -17,6 +17,7 @@ from wavlm.specs.base import (
     NonNegative,
     Positive,
     Probability,
+    SampleRate,
     Sha256,
     Spec,
 )
@@ -35,7 +36,7 @@ from wavlm.specs.label_sources import (
     hidden_features,
     name_features,
 )
-from wavlm.specs.labelling import CodebookSpec, RefitSpec, SampledSpec, SampleRate, ScoresSpec, ShardSpec
+from wavlm.specs.labelling import CodebookSpec, RefitSpec, SampledSpec, ScoresSpec, ShardSpec
 from wavlm.specs.layouts import Layout
 from wavlm.specs.made import MadeSource
 from wavlm.specs.mixing import EffectName, EffectSpec, MixSpec, MixturesSpec

@@ -10,7 +10,7 @@ docs/recipes.md. Its first sentences say what the field means. After them come u
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,8 +23,12 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
+# Of shards. 10 ms are a whole number of samples at each: pauses and voices are looked for in steps of 10 ms.
+SampleRate = Literal[8000, 16000, 24000, 32000, 44100, 48000]
+SAMPLE_RATES_HZ: tuple[int, ...] = get_args(SampleRate)
 SAMPLE_RATE_HZ = 16000  # of shards whose spec does not say another
-HOP_SAMPLES = 320  # at that rate: the product of the seven strides of the feature encoder, one frame per 20 ms
+FRAME_RATE_HZ = 50  # of networks that name no sample rate: a frame every 20 ms, as those of HuBERT and WavLM
+HOP_SAMPLES = 320  # of evaluations, whose audio has that rate: one frame per 20 ms
 
 
 class FieldError(ValueError):

@@ -212,7 +212,8 @@ class EvaluationSpec(Spec):
     protocol: str = ""
     """Name of the published protocol that this follows, such as `superb/ks`. Empty: none.
 
-    Only results of one protocol on the same data stand in one table with published ones.
+    Only results of one protocol on the same data stand in one table with published ones: task, split, head, fit and
+    corpora are compared with the shipped evaluation of the protocol. Learning rates and seeds are free.
     Change: give it only where head, data, split and search are the published ones.
     """
 

@@ -10,14 +10,14 @@ from wavlm.specs.base import Count, Name, Spec
 
 
 class MfccFeatures(Spec):
-    """MFCC of Kaldi with deltas, 39 numbers per frame, 100 frames per second (docs/algorithm.md 11.1)."""
+    """MFCC of Kaldi with deltas, 39 numbers, two per frame: mostly 100 per second (docs/algorithm.md 11.1)."""
 
     type: Literal["mfcc"]
     """Selects MFCC. Use it for iteration 1 where no model is there to make labels with."""
 
 
 class HiddenFeatures(Spec):
-    """The output of one transformer layer of a model, 50 frames per second."""
+    """The output of one transformer layer of a model, once per frame: mostly 50 times per second."""
 
     not_identity: ClassVar[frozenset[str]] = frozenset({"model"})  # a Codebook holds its teacher
 

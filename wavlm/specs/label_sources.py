@@ -13,6 +13,7 @@ from wavlm.specs.labelling import CodebookSpec, SampledSpec
 MOST_STREAMS = 64
 NumStreams = Annotated[int, Field(ge=1, le=MOST_STREAMS)]
 NumClasses = Annotated[int, Field(ge=2, le=65535)]
+RateHz = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0)]  # whole numbers stay whole in keys
 
 
 class RandomProjectionSpec(SampledSpec):
@@ -154,11 +155,12 @@ class ExternalLabelsSpec(Spec):
     Change: to what the file says.
     """
 
-    rate_hz: Literal[50, 100] = 50
-    """Labels per second. The number of labels of an utterance is that of whole windows of 25 ms at this rate.
+    rate_hz: RateHz = 50
+    """Labels per second: one or two per frame of the network. There is one for each whole window of a frame.
 
     Unit: Hz.
-    Change: 100 for labels every 10 ms; every second one is then predicted.
+    Change: 100 for labels every 10 ms; every second one is then predicted. 75 or 150 for a network with 75 frames per
+    second.
     """
 
 

@@ -7,12 +7,19 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import Count, FieldError, Name, Natural, NonNegative, Positive, Probability, Spec
+from wavlm.specs.base import (
+    Count,
+    FieldError,
+    Name,
+    Natural,
+    NonNegative,
+    Positive,
+    Probability,
+    SampleRate,
+    Spec,
+)
 from wavlm.specs.features import Features
 from wavlm.specs.sampling import SamplingSpec
-
-# Those of which WebRTC's detector of voices takes the samples, some of them doubled.
-SampleRate = Literal[8000, 16000, 24000, 32000, 48000]
 
 
 class ShardSpec(Spec):
@@ -69,8 +76,9 @@ class ShardSpec(Spec):
 
     Unit: Hz.
     Source: docs/algorithm.md 7: 16000.
-    Change: 8000 for telephone speech, 24000 or more for music and animals, with strides of the network whose product is
-    a fiftieth of it (`networks/tiny-8khz`, `networks/tiny-24khz`). It makes other shards, labels and models.
+    Change: 8000 for telephone speech, 24000 or more for music and animals, with a network for that rate: strides whose
+    product is a fiftieth of it (`networks/tiny-8khz`, `networks/tiny-24khz`), or any strides and the network's own
+    `sample_rate_hz`. It makes other shards, labels and models.
     """
 
     max_rejected: Probability = 0.01

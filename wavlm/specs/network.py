@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from wavlm.specs.base import Count, FieldError, Probability, Spec
+from wavlm.specs.base import (
+    FRAME_RATE_HZ,
+    SAMPLE_RATE_HZ,
+    SAMPLE_RATES_HZ,
+    Count,
+    FieldError,
+    Probability,
+    SampleRate,
+    Spec,
+)
 
 
 class ConvLayer(Spec):
@@ -24,7 +34,8 @@ class ConvLayer(Spec):
 
     Unit: inputs of this layer; samples for the first one.
     Source: docs/algorithm.md 2: 10, 3, 3, 3, 3, 2, 2.
-    Change: keep it. All kernels together see 400 samples, which labels are aligned to.
+    Change: keep it, unless the sample rate is another one. All kernels together see 400 samples. A label is made of
+    them.
     """
 
     stride: Count
@@ -32,7 +43,8 @@ class ConvLayer(Spec):
 
     Unit: inputs of this layer; samples for the first one.
     Source: docs/algorithm.md 2: 5, 2, 2, 2, 2, 2, 2.
-    Change: keep it. All strides together make a hop of 320 samples, which labels are aligned to.
+    Change: with the sample rate. The product of all strides, 320, is the hop: there is a frame, and a label, every 320
+    samples.
     """
 
 
@@ -43,6 +55,12 @@ def paper_conv_layers(channels: int = 512) -> tuple[ConvLayer, ...]:
         ConvLayer(channels=channels, kernel=kernel, stride=stride)
         for kernel, stride in zip(kernels, strides, strict=True)
     )
+
+
+def rate_of_strides(conv_layers: tuple[ConvLayer, ...]) -> int:
+    """The sample rate with 50 frames per second; that of released models, 16 kHz, if no shards can have it."""
+    found = FRAME_RATE_HZ * prod(layer.stride for layer in conv_layers)
+    return found if found in SAMPLE_RATES_HZ else SAMPLE_RATE_HZ
 
 
 class NetworkSpec(Spec):
@@ -73,7 +91,16 @@ class NetworkSpec(Spec):
     """The convolutions of the feature encoder, first to last.
 
     Source: docs/algorithm.md 2.
-    Change: fewer channels make a small network faster. Keep kernels and strides.
+    Change: fewer channels make a small network faster. Other kernels and strides are for other sample or frame rates.
+    """
+
+    sample_rate_hz: SampleRate | None = None
+    """Samples per second of the waveforms. Frames per second are this number over the product of the strides.
+
+    Not given: 50 times that product, so 16000 for the strides of the paper.
+    Unit: Hz.
+    Source: MERT has 24000 with the strides of the paper: 75 frames per second.
+    Change: for another frame rate than 50 per second. It must be the rate of the shards. Leave it out where it is 50.
     """
 
     conv_bias: bool = False
@@ -114,7 +141,7 @@ class NetworkSpec(Spec):
     position_kernel: Count = 128
     """Kernel of the convolution that adds positions to the transformer's input.
 
-    Unit: frames of 20 ms.
+    Unit: frames.
     Source: docs/algorithm.md 3.9.
     Change: smaller for short crops (32 in the demo).
     """
@@ -143,7 +170,7 @@ class NetworkSpec(Spec):
     max_distance: Count = 800
     """All distances of about this many frames and more share the last bucket.
 
-    Unit: frames of 20 ms.
+    Unit: frames.
     Source: docs/algorithm.md 4.1 (contradiction C2).
     Change: rarely; it makes the model incompatible with WavLM's weights.
     """
@@ -217,4 +244,9 @@ class NetworkSpec(Spec):
         ):
             if self.width % divisor:
                 raise FieldError(f"width {self.width} is not divisible by {what} {divisor}", what)
+        if self.sample_rate_hz == (expected := rate_of_strides(self.conv_layers)):
+            raise FieldError(
+                f"{expected} is the sample rate of these strides: leave it out, so that equal networks have equal keys",
+                "sample_rate_hz",
+            )
         return self

@@ -25,7 +25,7 @@ class MaskSpec(Spec):
     length: Count = 10
     """Length of a span.
 
-    Unit: frames of 20 ms.
+    Unit: frames, mostly of 20 ms.
     Source: docs/algorithm.md 6.
     Change: rarely in pre-training.
     """
@@ -115,7 +115,7 @@ class TrainSpec(Spec):
 
     Then batches have few shapes, and each shape is compiled once: with 32 about 23 shapes instead of 390 for 960 h of
     read speech. An epoch then uses 97.5 % of the audio instead of 99 %, another part each time.
-    Unit: frames of 20 ms.
+    Unit: frames, mostly of 20 ms.
     Change: 32 when you train with --compile, as the paper's recipes do.
     """
 

@@ -20,8 +20,8 @@ from wavlm.features.mfcc import Floats
 from wavlm.finetune.facts import SCORING_FILE, read_head_file
 from wavlm.finetune.load import LoadedSystem, load_system
 from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs.frames import PAPER_FRAMES
 from wavlm.specs.heads import XvectorHead
-from wavlm.specs.shapes import WINDOW_SAMPLES
 from wavlm.specs.speakers import EcapaHead
 
 ONE_TRIAL = Pairs(np.array([0]), np.array([1]), np.array([True]))
@@ -70,7 +70,7 @@ class SpeakerVerifier:
     def _embed(self, waveform: Floats) -> Numbers:
         head = self.system.about.head
         assert isinstance(head, XvectorHead | EcapaHead)  # noqa: S101 - checked when it was loaded
-        least = WINDOW_SAMPLES + (least_frames(head) - 1) * self.system.about.hop_samples
+        least = PAPER_FRAMES.window_samples + (least_frames(head) - 1) * self.system.about.hop_samples
         if len(waveform) < least:
             raise BadDataError(
                 "UTTERANCE_SHORT",

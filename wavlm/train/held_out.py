@@ -27,9 +27,8 @@ from wavlm.mixing.counts import MixingCounts
 from wavlm.nn import load_model
 from wavlm.rng import seed_for, stream_seeds
 from wavlm.shards import Reader, read_columns, read_listing
-from wavlm.shards.listing import read_sample_rate
 from wavlm.specs import TrainSpec
-from wavlm.specs.shapes import FRAME_RATE_HZ, samples_of
+from wavlm.specs.frames import FrameGrid
 from wavlm.train.masked_prediction import MaskedPredictionSums, micro_batch_loss, micro_batch_sums
 
 Floats = npt.NDArray[np.float64]
@@ -63,7 +62,7 @@ def measure_losses(model_dir: Path, chosen: Sequence[HeldOut], train: TrainSpec)
     network = load_model(model_dir, device)
     found = []
     with torch.inference_mode(), single_precision():
-        for packed in _batches(chosen, train):
+        for packed in _batches(chosen, train, FrameGrid.of(network.network)):
             batch = packed.to(device)
             terms = network(batch, temperature=train.logit_temperature, with_unmasked=True)
             sums = micro_batch_sums(micro_batch_loss(terms, train), terms, train, batch)
@@ -78,10 +77,10 @@ def _valid_of(data: LabelledShards) -> Iterator[HeldOut]:
         yield HeldOut(data, key, shard, offset, size, samples, speaker or "")
 
 
-def _batches(chosen: Sequence[HeldOut], train: TrainSpec) -> Iterator[PackedBatch]:
+def _batches(chosen: Sequence[HeldOut], train: TrainSpec, grid: FrameGrid) -> Iterator[PackedBatch]:
     folders = {item.data.shards for item in chosen}
-    rate_hz = read_sample_rate(*sorted(folders))
-    lengths = frames_of_crops(np.array([item.num_samples for item in chosen], np.int64), train, rate_hz).tolist()
+    rate_hz = grid.sample_rate_hz
+    lengths = frames_of_crops(np.array([item.num_samples for item in chosen], np.int64), train, grid).tolist()
     pairs = zip(chosen, lengths, strict=True)
     listings = {folder: read_listing(folder) for folder in folders}
     for (data, shard), of_shard in groupby(pairs, key=lambda pair: (pair[0].data, pair[0].shard)):
@@ -90,7 +89,7 @@ def _batches(chosen: Sequence[HeldOut], train: TrainSpec) -> Iterator[PackedBatc
             _read_shard(data, shard, listings[data.shards][shard].sha256),
         )
         for item, frames in of_shard:
-            pcm = np.empty((1, samples_of(frames, rate_hz)), np.int16)
+            pcm = np.empty((1, grid.samples_of(frames)), np.int16)
             reader.fill_at(pcm[0], item.shard, item.offset, item.size)
             arrays = MicroBatchArrays(
                 pcm=pcm,
@@ -105,15 +104,14 @@ def _batches(chosen: Sequence[HeldOut], train: TrainSpec) -> Iterator[PackedBatc
 
 
 def _read_shard(data: LabelledShards, shard: str, expected: str) -> Mapping[str, Labels]:
-    """The labels of a shard by key, at 50 Hz. Raises LabelMismatchError unless they are of the sha256 `expected`."""
+    """The labels of a shard by key, one per frame. Raises LabelMismatchError unless its sha256 is `expected`."""
     folder = data.labels_there
     found = read_labels(folder, shard)
     if found.header.shard_sha256 != expected:
         raise LabelMismatchError(
             f"labels of a shard with sha256 {found.header.shard_sha256}, expected {expected}; at {folder / shard}"
         )
-    step = found.header.label_rate_hz // FRAME_RATE_HZ
-    return {key: labels[::step] for key, labels in found.by_key.items()}
+    return {key: labels[:: found.header.labels_per_frame] for key, labels in found.by_key.items()}
 
 
 def _first_labels(by_key: Mapping[str, Labels], item: HeldOut, frames: int) -> Labels:

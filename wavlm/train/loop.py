@@ -220,7 +220,7 @@ def _report(run: Run, progress: TrainingProgress) -> TrainingProgress:
             if values is None:
                 return progress
             record |= values
-        record |= heard_metrics(run.data.heard, progress)
+        record |= heard_metrics(run.job, run.data.heard, progress)
     if run.ranks.leads:
         metrics.append(run.job.out / metrics.METRICS_FILE, {**record, "time_unix": time.time()})
         log.info("%s", format_line(record, run.job.train.updates))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wavlm.execution.job import TrainJob
 from wavlm.execution.metrics import MetricsRecord
 from wavlm.specs import TrainSpec
-from wavlm.specs.shapes import FRAME_RATE_HZ
+from wavlm.specs.frames import FrameGrid
 from wavlm.train.schedule import learning_rate
 from wavlm.train.state import TrainingProgress
 
@@ -50,9 +50,10 @@ def train_metrics(job: TrainJob, progress: TrainingProgress) -> MetricsRecord:
     }
 
 
-def heard_metrics(names: tuple[str, ...], progress: TrainingProgress) -> MetricsRecord:
-    """Seconds of audio trained on so far, of each corpus and language: frames of 20 ms, repeated ones too."""
-    return {f"heard/{name}": frames / FRAME_RATE_HZ for name, frames in zip(names, progress.heard, strict=False)}
+def heard_metrics(job: TrainJob, names: tuple[str, ...], progress: TrainingProgress) -> MetricsRecord:
+    """Seconds of audio trained on so far, of each corpus and language: whole frames, repeated ones too."""
+    rate_hz = FrameGrid.of(job.network).rate_hz
+    return {f"heard/{name}": frames / rate_hz for name, frames in zip(names, progress.heard, strict=False)}
 
 
 def format_line(record: MetricsRecord, updates: int) -> str:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.evaluation.results.test_groups import rate, result
-from wavlm.evaluation.results.board import StoredResult, keep, long_rows, notes_of, rows_of, synthetic_rows_of
+from wavlm.evaluation.results.board import (
+    UNLIKE,
+    StoredResult,
+    keep,
+    long_rows,
+    notes_of,
+    rows_of,
+    synthetic_rows_of,
+)
 from wavlm.evaluation.results.facts import Amount, Attempt, ConfidenceInterval, EvaluationFacts, Figure
 from wavlm.evaluation.results.words import show_value
 
@@ -81,7 +89,37 @@ def test_what_a_reader_has_to_know_of_a_figure_marks_its_cell() -> None:
 
 def test_scores_over_different_tasks_are_said_to_be_no_comparison() -> None:
     others = [stored(ks("one", 0.8)), stored(result("er", rate("accuracy", 0.5), subject="two"))]
-    assert "The overall scores are means over different tasks: they cannot be compared." in list(notes_of(keep(others)))
+    assert UNLIKE in list(notes_of(keep(others)))
+
+
+def test_scores_of_one_task_under_other_conditions_are_said_to_be_no_comparison() -> None:
+    alike = [stored(ks("one", 0.9)), stored(ks("two", 0.8))]
+    assert UNLIKE not in list(notes_of(keep(alike)))
+    assert UNLIKE not in list(notes_of(keep([*alike, stored(result("se", rate("pesq", 2.0), subject="three"))])))
+    newer = stored(ks("one", 0.2), "bbbbbbbb", at=2.0)  # what its score is now made of
+    assert UNLIKE in list(notes_of(keep([*alike, newer])))
+    easier = result("ks", rate("accuracy", 0.99), subject="three").model_copy(update={"evaluation": "ks-easy"})
+    assert UNLIKE in list(notes_of(keep([*alike, stored(easier)])))
+
+
+def test_the_edge_of_the_search_is_noted_also_where_folds_chose_different_learning_rates() -> None:
+    attempts = tuple(
+        Attempt(learning_rate=rate, seed=0, fold=fold, dev=0.5, update=1, updates=1)
+        for fold in ("a", "b")
+        for rate in (0.1, 0.01)
+    )
+    board = keep([stored(ks("one", 0.8, is_at_edge=True, learning_rate=None, attempts=attempts))])
+    note = "The best learning rate of one fold or more is at the edge of the list."
+    assert list(notes_of(board))[-1] == f"*: {note} (one on ks-small)"
+    assert [row["note"] for row in long_rows(board)] == [note]
+
+
+def test_each_figure_has_its_own_note_for_programs() -> None:
+    first = Figure(name="der", value=0.1, is_lower_better=True, note="Chosen on dev.")
+    facts = result("sd", first, rate("der_overlap", 0.3), subject="one", notes=("Heard.",))
+    board = keep([stored(facts)])
+    assert [row["note"] for row in long_rows(board)] == ["Chosen on dev. Heard.", "Heard."]
+    assert rows_of(board)[0]["sd-small"].endswith(" *")
 
 
 def test_synthetic_speech_stands_in_a_table_of_its_own_and_counts_in_no_score() -> None:

@@ -80,7 +80,7 @@ def test_synthetic_speech_makes_no_claim() -> None:
 def test_metrics_that_are_no_percentages_are_named_and_not_averaged() -> None:
     found = overall(
         [
-            result("se", Figure(name="pesq_wb", value=2.6)),
+            result("se", Figure(name="pesq", value=2.6)),
             result("vc", Figure(name="mcd", value=7.4, is_lower_better=True)),
             result("ks", rate("accuracy", 0.5)),
         ]

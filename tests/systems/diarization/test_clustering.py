@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from wavlm.evaluation.heads.apart import cluster_apart
 from wavlm.systems.diarization.clustering import cluster_by_cosine, cluster_by_plda
 from wavlm.systems.diarization.plda import Plda, fit_plda
 from wavlm.systems.diarization.vbx import VbxSettings, run_vbx
-from wavlm.systems.diarization.windowed import WindowClustering, label_windows
+from wavlm.systems.diarization.windowed import MOST_FIRST, WindowClustering, label_windows
 
 pytestmark = pytest.mark.numeric
 
@@ -136,6 +137,51 @@ def test_vbx_keeps_to_the_number_of_speakers_that_is_known(stop: float, left: in
     settings = WindowClustering(method="vbx", stop=stop)
     assert len(set(label_windows(windows, settings, plda).tolist())) == left
     assert len(set(label_windows(windows, replace(settings, speakers=known), plda).tolist())) == expected
+
+
+def test_never_are_more_clusters_left_than_asked_for() -> None:
+    found = cluster_by_cosine(vectors(9), stop=1.0, most=7)  # the stop alone would join none
+    expected = AgglomerativeClustering(7, metric="cosine", linkage="average")
+    assert same_partition(found, expected.fit_predict(vectors(9)))
+    assert same_partition(cluster_by_cosine(vectors(9), stop=0.2, most=60), cluster_by_cosine(vectors(9), stop=0.2))
+
+
+def test_vbx_adds_up_over_all_ways_through_the_windows() -> None:
+    """One round of three speakers and five windows, all 243 ways written out."""
+    rng = np.random.default_rng(10)
+    windows, between, first = rng.normal(size=(5, 2)) * 2, np.array([3.0, 1.0]), np.array([0, 1, 2, 1, 0])
+    settings = VbxSettings(max_rounds=1, regularisation=1.0)
+    found = run_vbx(windows, between, first, settings)
+    chances = np.exp(settings.smoothing * np.eye(3)[first])
+    chances /= chances.sum(axis=1, keepdims=True)
+    ratio = settings.evidence / settings.regularisation
+    precision = 1 / (1 + ratio * chances.sum(axis=0)[:, None] * between)
+    means = ratio * precision * (chances.T @ (windows * np.sqrt(between)))
+    alone = -0.5 * (windows**2).sum(axis=1) - np.log(2 * np.pi)
+    fits = np.exp(
+        settings.evidence
+        * ((windows * np.sqrt(between)) @ means.T - 0.5 * (precision + means**2) @ between + alone[:, None])
+    )
+    steps = settings.loop * np.eye(3) + (1 - settings.loop) / 3
+    total, expected = 0.0, np.zeros((5, 3))
+    for way in itertools.product(range(3), repeat=5):
+        likelihood = fits[0, way[0]] / 3
+        for window in range(1, 5):
+            likelihood *= steps[way[window - 1], way[window]] * fits[window, way[window]]
+        total += likelihood
+        expected[np.arange(5), way] += likelihood
+    prior = 0.5 * (np.log(precision) - precision - means**2 + 1).sum()
+    assert np.abs(found.chances - expected / total).max() < 1e-6  # 1e-8 is added to each probability of a step
+    assert abs(found.bounds[0] - (np.log(total) + prior)) < 1e-5
+
+
+def test_vbx_begins_with_a_bounded_number_of_clusters() -> None:
+    """Windows of which no two are alike, as of two hours that a weak system embeds: each would be a speaker."""
+    rng = np.random.default_rng(12)
+    plda = Plda(np.zeros(16), np.zeros(16), np.eye(16), np.full(16, 4.0))
+    settings = WindowClustering(method="vbx", stop=0.9, vbx=VbxSettings(regularisation=1e-3, max_rounds=3))
+    labels = label_windows(rng.normal(size=(MOST_FIRST + 100, 16)), settings, plda)
+    assert labels.max() < MOST_FIRST
 
 
 def test_vbx_of_one_window_or_one_speaker_gives_that_speaker() -> None:

@@ -15,7 +15,7 @@ from tasks.exchange import export_as
 from tasks.register import register_model, sync
 from tasks.registry.gate import comparable_tags, judge, measured_tags
 from tasks.registry.lookup import promote, pull_model, show_model
-from tasks.registry.versions import PROBE_TAG, VALID_TAG, Version
+from tasks.registry.versions import METRIC_TAG, PROBE_TAG, VALID_TAG, Version
 from wavlm.execution import metrics
 from wavlm.pipeline.plan import models, plan
 from wavlm.specs import Contrastive, GateSpec, MaskedPrediction, Recipe, ScoresSpec
@@ -101,6 +101,34 @@ def test_a_gate_that_names_a_metric_compares_by_nothing_else() -> None:
     assert judge(gate, version(2, {"probe/pnmi": 0.1, "valid/loss": 1.8}), old).is_champion
     assert not judge(gate, version(2, {"probe/pnmi": 0.9, "valid/loss": 1.95}), old).is_champion
     assert not judge(gate, version(2, {"probe/pnmi": 0.9}), old).is_champion
+
+
+def test_a_quantiser_that_gives_one_code_makes_no_version_champion_although_its_loss_is_the_lowest(
+    tmp_path: Path,
+) -> None:
+    """A constant code has the best loss and accuracy: all negatives equal the positive and are left out."""
+    contrastive = Contrastive(type="contrastive")
+    found = []
+    for number, loss, accuracy, perplexity in ((1, 3.2, 0.4, 300.0), (2, 0.1, 1.0, 2.0)):
+        values = {
+            "loss": loss,
+            "masked_accuracy": accuracy,
+            "contrast_accuracy": accuracy,
+            "hard_perplexity": perplexity,
+        }
+        line: metrics.MetricsRecord = {"update": 10, "time_unix": 1.0}
+        line |= {f"valid/{name}": value for name, value in values.items()}
+        (tmp_path / str(number)).mkdir()
+        metrics.append(tmp_path / str(number) / metrics.METRICS_FILE, line)
+        tags = measured_tags({}, tmp_path / str(number), contrastive)
+        found.append(version(number, {name.removeprefix(METRIC_TAG): float(value) for name, value in tags.items()}))
+    sound, collapsed = found
+    verdict = judge(AUTO, collapsed, sound)
+    assert not verdict.is_champion
+    assert "M:2 has no valid/loss" in verdict.reason
+    gate = GateSpec(metric="valid/hard_perplexity", higher_is_better=True)
+    assert not judge(gate, collapsed, sound).is_champion
+    assert judge(gate, sound, collapsed).is_champion
 
 
 def test_the_quality_of_the_teachers_labels_makes_no_version_champion() -> None:

@@ -25,7 +25,8 @@ from wavlm.evaluation.paired import FEWEST_SPEAKERS
 from wavlm.features.mfcc import Floats
 from wavlm.rng import seed_for
 from wavlm.shards import Utterance
-from wavlm.specs import SAMPLE_RATE_HZ, ScoresSpec
+from wavlm.specs import ScoresSpec
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid
 
 FEWEST_CELLS = 10  # a mean of fewer says nothing
 FEWEST_BLOCKS = 5  # an interval of fewer says nothing
@@ -49,11 +50,11 @@ class Contrasts:
         utterances: Sequence[Utterance],
         corpora: Sequence[int],
         spec: ScoresSpec,
-        sample_rate_hz: int = SAMPLE_RATE_HZ,
+        grid: FrameGrid = PAPER_FRAMES,
     ) -> None:
         """corpora: the number of the corpus of each utterance."""
         self._seed = spec.seed
-        self._tokens = find_tokens(utterances, corpora, sample_rate_hz) if spec.abx_cells else []
+        self._tokens = find_tokens(utterances, corpora, grid) if spec.abx_cells else []
         drawn = {mode: draw_triplets(self._tokens, mode, spec.abx_cells, spec.abx_tokens, spec.seed) for mode in MODES}
         self.triplets: dict[Mode, Triplets] = {
             mode: found for mode, found in drawn.items() if found.num_cells >= FEWEST_CELLS

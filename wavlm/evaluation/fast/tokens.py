@@ -13,14 +13,13 @@ import numpy as np
 
 from wavlm.corpus.layouts import UNKNOWN_SPEAKER, Phone
 from wavlm.shards import Utterance
-from wavlm.specs import SAMPLE_RATE_HZ
-from wavlm.specs.shapes import FRAME_RATE_HZ, hop_samples, num_labels, window_samples
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid
 
 # Marks of pauses and noises in the phone sets of common aligners, in lower case. Items of the ZeroSpeech challenges
 # have no such phones either. They may be contexts.
 PAUSES = frozenset({"", "#", "_", "<eps>", "<sil>", "epi", "h#", "ns", "nsn", "pau", "sil", "sp", "spn"})
-MAX_TOKEN_FRAMES = 50  # 1 s: what is longer is a boundary that the aligner missed
-MAX_GAP_SECONDS = 0.02  # between phones that follow each other: one frame
+MAX_TOKEN_SECONDS = 1  # what is longer is a boundary that the aligner missed
+MAX_GAP_SECONDS = 0.02  # between phones that follow each other: mostly one frame
 
 
 class Token(NamedTuple):
@@ -35,22 +34,18 @@ class Token(NamedTuple):
     is_known: bool  # the speaker
 
 
-def find_tokens(
-    utterances: Sequence[Utterance], corpora: Sequence[int], sample_rate_hz: int = SAMPLE_RATE_HZ
-) -> list[Token]:
+def find_tokens(utterances: Sequence[Utterance], corpora: Sequence[int], grid: FrameGrid = PAPER_FRAMES) -> list[Token]:
     """The tokens of utterances with timed phones, given the number of the corpus of each utterance."""
     return [
         token
         for number, (item, corpus) in enumerate(zip(utterances, corpora, strict=True))
-        for token in _tokens_of(item, number, corpus, sample_rate_hz)
+        for token in _tokens_of(item, number, corpus, grid)
     ]
 
 
-def _tokens_of(item: Utterance, number: int, corpus: int, sample_rate_hz: int) -> Iterator[Token]:
+def _tokens_of(item: Utterance, number: int, corpus: int, grid: FrameGrid) -> Iterator[Token]:
     phones = sorted(item.phones or ())
-    hop, window = hop_samples(sample_rate_hz), window_samples(sample_rate_hz)
-    count = int(num_labels(len(item.waveform), FRAME_RATE_HZ, sample_rate_hz))
-    centres_s = (np.arange(count) * hop + window // 2) / sample_rate_hz
+    centres_s = grid.centres_seconds(int(grid.count(len(item.waveform))))
     edges_s = np.array([(phone.start_s, phone.end_s) for phone in phones]).reshape(-1, 2)
     edges = np.searchsorted(centres_s, edges_s)  # a frame is in the phone that holds its centre
     is_known = item.speaker not in ("", UNKNOWN_SPEAKER)
@@ -59,7 +54,7 @@ def _tokens_of(item: Utterance, number: int, corpus: int, sample_rate_hz: int) -
     for place in range(1, len(phones) - 1):
         start, stop = (int(edge) for edge in edges[place])
         before, phone, after = (_name_of(item) for item in phones[place - 1 : place + 2])
-        fits = 0 < stop - start <= MAX_TOKEN_FRAMES
+        fits = 0 < stop - start <= MAX_TOKEN_SECONDS * grid.rate_hz
         if fits and follows[place - 1] and follows[place] and phone.lower() not in PAUSES:
             yield Token(number, start, stop, phone, (corpus, before, after), speaker, is_known)
 

@@ -15,18 +15,19 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from wavlm.errors import BadDataError
 from wavlm.features.fbank import FBANK_CHANNELS, fbank
-from wavlm.features.hidden import PIECE_SECONDS, cut_pieces, single_precision
+from wavlm.features.hidden import cut_pieces, single_precision
 from wavlm.features.mfcc import MFCC_CHANNELS, MFCC_HOP_SAMPLES, Floats, mfcc
 from wavlm.nn import WavLM, load_model
 from wavlm.nn.description import read_network
 from wavlm.rng import seed_for
 from wavlm.specs import HOP_SAMPLES, SAMPLE_RATE_HZ, NetworkSpec
 from wavlm.specs.evaluation import BaselineSpec, FbankBaseline, MfccBaseline, RandomBaseline
-from wavlm.specs.shapes import FRAME_RATE_HZ, num_labels, sample_rate_of, samples_of
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid
 
 CLUSTERS_OF_RANDOM = 2  # a network has a head, which no state depends on
 
@@ -91,9 +92,14 @@ def open_subject(subject: Subject) -> ComputeStates:
         if network is None:
             yield _require_finite([(fbank if isinstance(subject.baseline, FbankBaseline) else mfcc)(waveform)], key)
             return
-        rate_hz = sample_rate_of(network.network.conv_layers)
-        for piece in cut_pieces(to_rate(waveform, rate_hz), PIECE_SECONDS * rate_hz, rate_hz):
-            yield _require_finite(_compute(network, piece, subject.device), key)
+        grid = FrameGrid.of(network.network)
+        if grid.is_standard:
+            for piece in cut_pieces(to_rate(waveform, grid.sample_rate_hz), grid=grid):
+                yield _require_finite(_compute(network, piece, subject.device), key)
+            return
+        for piece in cut_pieces(waveform):
+            found, nearest = to_grid(piece, grid)
+            yield _require_finite([state[nearest] for state in _compute(network, found, subject.device)], key)
 
     return compute
 
@@ -102,12 +108,31 @@ def to_rate(waveform: Floats, sample_rate_hz: int) -> Floats:
     """A waveform of an evaluation, of 16 kHz, at the rate of a model: (N,) -> (M,), with frames at the same times."""
     if sample_rate_hz == SAMPLE_RATE_HZ:
         return waveform
-    import soxr  # imported here because most models need no resampling
-
-    frames = int(num_labels(len(waveform), FRAME_RATE_HZ))
+    frames = int(PAPER_FRAMES.count(len(waveform)))
     if not frames:
         return waveform[:0]
-    length = samples_of(frames, sample_rate_hz)
+    return _resample(waveform, sample_rate_hz, FrameGrid.standard(sample_rate_hz).samples_of(frames))
+
+
+def to_grid(waveform: Floats, grid: FrameGrid) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """The same for a model of another frame rate than 50 per second: its waveform, and which frames are taken of it.
+
+    A frame of an evaluation is the frame of the model whose middle is nearest to its own. So heads and tables count in
+    50 frames per second for every model: at 75 a third of the frames is not looked at.
+    """
+    middles = PAPER_FRAMES.centres_seconds(int(PAPER_FRAMES.count(len(waveform)))) * grid.sample_rate_hz
+    nearest = np.maximum(0, np.rint((middles - grid.window_samples // 2) / grid.hop_samples)).astype(np.int64)
+    if not len(nearest):
+        return waveform[:0], nearest
+    return _resample(waveform, grid.sample_rate_hz, grid.samples_of(int(nearest[-1]) + 1)), nearest
+
+
+def _resample(waveform: Floats, sample_rate_hz: int, length: int) -> Floats:
+    """A waveform of 16 kHz at another rate, cut or padded with zeros to a length."""
+    if sample_rate_hz == SAMPLE_RATE_HZ:
+        return np.pad(waveform[:length], (0, max(0, length - len(waveform))))
+    import soxr  # imported here because most models need no resampling
+
     found: Floats = soxr.resample(waveform, SAMPLE_RATE_HZ, sample_rate_hz, "HQ")[:length]
     return np.pad(found, (0, length - len(found)))
 

@@ -42,12 +42,18 @@ def cluster_apart(embeddings: Floats, blocks: Sequence[int], farthest: float, co
     return _in_order(fcluster(tree, wanted, "maxclust"))
 
 
-def cut_tree(distances: Floats, farthest: float, count: int | None) -> Integers:
-    """Labels from the distances of all pairs (P,), joined up to a mean distance, or until `count` clusters are left."""
+def cut_tree(distances: Floats, farthest: float, count: int | None, most: int | None = None) -> Integers:
+    """Labels from the distances of all pairs (P,), joined up to a mean distance, or until `count` clusters are left.
+
+    most: clusters that may be left; beyond the distance they are joined until they are no more.
+    """
     tree = linkage(distances, "average")
     if count is not None:
         return _in_order(fcluster(tree, count, "maxclust"))
-    return _in_order(fcluster(tree, farthest, "distance"))
+    found = _in_order(fcluster(tree, farthest, "distance"))
+    if most is not None and found.max() >= most:
+        return _in_order(fcluster(tree, most, "maxclust"))
+    return found
 
 
 def _in_order(labels: npt.NDArray[np.int32]) -> Integers:

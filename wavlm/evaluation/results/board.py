@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from wavlm.evaluation.results.facts import Amount, EvaluationFacts, Figure
-from wavlm.evaluation.results.groups import group_of, in_groups, overall
+from wavlm.evaluation.results.groups import enters_score, group_of, in_groups, overall
 from wavlm.evaluation.results.words import describe_amount, show_figure
 
 BASELINES = ("fbank", "mfcc", "random")
@@ -25,8 +25,10 @@ Row = dict[str, str]
 LongRow = dict[str, str | float | int | None]
 LONG_COLUMNS = (
     *("model", "group", "task", "evaluation", "metric", "value", "low", "high", "interval", "lower_is_better"),
-    *("utterances", "speakers", "minutes", "reality", "protocol", "note"),
+    *("utterances", "speakers", "minutes", "reality", "protocol", "source", "note"),
 )
+OURS = "ours"  # source of what was measured here
+UNLIKE = "The overall scores are means over other evaluations, or over other data or fits: they cannot be compared."
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,21 @@ class Board:
 
     def newest(self, subject: str) -> list[EvaluationFacts]:
         """The newest result of each evaluation of a subject, in the order of the columns."""
+        return [it.facts for it in self._newest(subject)]
+
+    def scored_columns(self, subject: str) -> frozenset[tuple[str, str]]:
+        """Evaluations and conditions that the overall score of a subject is a mean of."""
+        scored = [it for it in self._newest(subject) if enters_score(it.facts)]
+        return frozenset((it.facts.evaluation, it.conditions) for it in scored)
+
+    def _newest(self, subject: str) -> list[StoredResult]:
         found: dict[str, StoredResult] = {}
         for column in self.columns:
             for it in self.results:
                 if it.subject == subject and self._is_in(it, column):
                     last = found.get(column.evaluation)
                     found[column.evaluation] = it if last is None or it.finished_unix > last.finished_unix else last
-        return [it.facts for it in found.values()]
+        return list(found.values())
 
     def _first(self, column: Column) -> EvaluationFacts:
         return next(it.facts for it in self.results if self._is_in(it, column))
@@ -150,8 +160,8 @@ def notes_of(board: Board) -> Iterator[str]:
         yield _describe(column, board)
     scores = {label: overall(board.newest(subject)) for subject, label in board.subjects.items()}
     yield from (f"{label}: {score.note}." for label, score in scores.items() if score.note)
-    if len({score.scored for score in scores.values()}) > 1:
-        yield "The overall scores are means over different tasks: they cannot be compared."
+    if len({board.scored_columns(subject) for subject in board.subjects} - {frozenset()}) > 1:
+        yield UNLIKE
     yield from _explain_marks(board)
 
 
@@ -159,7 +169,7 @@ def _explain_marks(board: Board) -> Iterator[str]:
     marked: dict[str, list[str]] = defaultdict(list)
     for subject, label in board.subjects.items():
         for column in board.columns:
-            for note in _remarks(board.find(subject, column)):
+            for note in _all_remarks(board.find(subject, column)):
                 marked[note].append(f"{label} on {column.label}")
     yield from (f"*: {note} ({', '.join(where)})" for note, where in marked.items())
 
@@ -184,11 +194,12 @@ def to_csv(rows: Iterable[LongRow]) -> str:
 def _long_row(label: str, column: Column, facts: EvaluationFacts, figure: Figure) -> LongRow:
     test = facts.test or Amount(utterances=0, speakers=0, minutes=0.0)
     spread = figure.interval
+    deviation = f"Not as {facts.protocol} has it: {facts.deviation}." if facts.deviation else ""
     values = (
         *(label, group_of(facts.task), facts.task, column.label, figure.name, figure.value),
         *((spread.low, spread.high, spread.method) if spread else (None, None, "")),
         *(int(figure.is_lower_better), test.utterances, test.speakers, test.minutes),
-        *(facts.reality, facts.protocol, " ".join(filter(None, (figure.note, *_remarks(facts))))),
+        *(facts.reality, facts.protocol, OURS, " ".join(filter(None, (figure.note, *_remarks(facts), deviation)))),
     )
     return dict(zip(LONG_COLUMNS, values, strict=True))
 
@@ -205,17 +216,27 @@ def _describe(column: Column, board: Board) -> str:
 
 
 def _marks(facts: EvaluationFacts) -> str:
-    return " *" if _remarks(facts) else ""
+    return " *" if _all_remarks(facts) else ""
+
+
+def _all_remarks(facts: EvaluationFacts | None) -> list[str]:
+    """What a reader of the main figure has to know."""
+    own = facts.main.note if facts and facts.main else ""
+    return [*_remarks(facts), *([own] if own else [])]
 
 
 def _remarks(facts: EvaluationFacts | None) -> list[str]:
-    """What a reader of a figure has to know."""
+    """What a reader of any figure has to know."""
     if facts is None:
         return []
-    edge = f"The best learning rate, {facts.learning_rate:g}, is at the edge of the list." if _is_at_edge(facts) else ""
     cut = "Not all of the data was used." if facts.was_cut else ""
-    return [note for note in (*facts.notes, edge, cut, facts.main.note if facts.main else "") if note]
+    return [note for note in (*facts.notes, _describe_edge(facts), cut) if note]
 
 
-def _is_at_edge(facts: EvaluationFacts) -> bool:
-    return facts.is_at_edge and facts.learning_rate is not None and len({it.learning_rate for it in facts.attempts}) > 1
+def _describe_edge(facts: EvaluationFacts) -> str:
+    """Whether the search may have stopped too early; empty if there was nothing to search. Folds may differ."""
+    if not facts.is_at_edge or len({it.learning_rate for it in facts.attempts}) < 2:
+        return ""
+    if facts.learning_rate is None:
+        return "The best learning rate of one fold or more is at the edge of the list."
+    return f"The best learning rate, {facts.learning_rate:g}, is at the edge of the list."

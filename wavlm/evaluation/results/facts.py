@@ -84,7 +84,7 @@ class EvaluationFacts(Facts):
 
         SUPERB's slot filling is Audio SNIPS, whose sentences a synthesiser speaks, and counts in its tables.
         """
-        return self.reality != "synthetic" or bool(self.protocol)
+        return self.reality != "synthetic" or (bool(self.protocol) and not self.deviation)
 
     @property
     def main(self) -> Figure | None:

@@ -62,6 +62,11 @@ def in_groups(results: Iterable[EvaluationFacts]) -> list[tuple[str, list[Evalua
     return [(group, items) for group, items in groups if items]
 
 
+def enters_score(result: EvaluationFacts) -> bool:
+    """Whether a result counts in the overall score."""
+    return result.task in SCORED_TASKS and result.is_claim and result.main is not None
+
+
 def overall(results: Sequence[EvaluationFacts]) -> OverallScore:
     """The mean over figures in percent: error rates as 100 - rate, MTWV times 100, BLEU as it is.
 
@@ -73,7 +78,7 @@ def overall(results: Sequence[EvaluationFacts]) -> OverallScore:
     claims = [item for item in scorable if item.is_claim]
     of_tasks = {task: [item for item in claims if item.task == task] for task in TASKS}
     measured = tuple(task for task in TASKS if of_tasks[task])
-    scored = tuple(task for task in measured if task in SCORED_TASKS)
+    scored = tuple(task for task in measured if any(map(enters_score, of_tasks[task])))
     percents = [percent for task in scored for percent in _percents_of(task, of_tasks[task])]
     return OverallScore(
         score=sum(percents) / len(percents) if percents else None,

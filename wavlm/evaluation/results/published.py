@@ -42,6 +42,7 @@ CERTAINTIES = {
     "2nd": "quoted by others from the paper",
     "mem": "from memory, not confirmed",
 }
+LOWER_BETTER = frozenset({"eer", "der", "per", "wer", "slot_value_cer", "error_rate", "mcd"})
 
 
 class PublishedFigure(BaseModel):
@@ -68,6 +69,11 @@ class PublishedFigure(BaseModel):
     def is_printable(self) -> bool:
         """Whether it may be printed as what the source says."""
         return self.certainty != "mem" and not self.doubt
+
+    @property
+    def is_lower_better(self) -> bool:
+        """Whether the metric is an error or a distance."""
+        return self.metric in LOWER_BETTER
 
     @property
     def subject(self) -> tuple[str, str, str, str, str]:

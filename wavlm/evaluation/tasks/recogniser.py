@@ -25,8 +25,8 @@ from wavlm.evaluation.metrics.words import split_words
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.tasks.letters import check_decoder, make_decoder
 from wavlm.evaluation.tasks.task import Batch, Size
+from wavlm.specs.frames import PAPER_FRAMES
 from wavlm.specs.heads import BlstmHead, CtcHead, FrameLinearHead
-from wavlm.specs.shapes import WINDOW_SAMPLES
 from wavlm.specs.tasks import OtherRecognition, PhonemeRecognition, SlotFilling, SpeechRecognition, WritesTexts
 
 RecogniserSpec = PhonemeRecognition | SpeechRecognition | OtherRecognition | SlotFilling
@@ -71,7 +71,7 @@ class Recogniser:
         for item in self.train:
             symbols = self._taught(item)
             needed = len(symbols) + sum(a == b for a, b in pairwise(symbols))
-            num_frames = max(0, (item.num_samples - WINDOW_SAMPLES) // hop_samples + 1)
+            num_frames = max(0, (item.num_samples - PAPER_FRAMES.window_samples) // hop_samples + 1)
             if needed > num_frames:
                 raise BadDataError(
                     "TARGET_LONG",

@@ -37,8 +37,8 @@ from wavlm.evaluation.tasks.task import Batch, Scorer, Size
 from wavlm.evaluation.tasks.trial_figures import describe_trials
 from wavlm.evaluation.tasks.trials import Pairs, find_trials, read_lists
 from wavlm.specs import SAMPLE_RATE_HZ
+from wavlm.specs.frames import PAPER_FRAMES, num_labels
 from wavlm.specs.heads import XvectorHead
-from wavlm.specs.shapes import WINDOW_SAMPLES, num_labels
 from wavlm.specs.speakers import EcapaHead, SpeakerVerification
 
 
@@ -109,7 +109,7 @@ class Verifier:
         least = least_frames(self.head)
         short = [item for item in self.known if _num_frames(item, size) < least]
         if short:
-            least_s = (WINDOW_SAMPLES + (least - 1) * size.hop_samples) / SAMPLE_RATE_HZ
+            least_s = (PAPER_FRAMES.window_samples + (least - 1) * size.hop_samples) / SAMPLE_RATE_HZ
             first = min(short, key=lambda item: item.num_samples)
             raise BadDataError(
                 Code.UTTERANCE_SHORT,

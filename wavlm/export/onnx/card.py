@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wavlm.export.onnx.facts import FLOAT_FILE, INT8_FILE, LAST, OnnxFacts
 from wavlm.specs import NetworkSpec
-from wavlm.specs.shapes import receptive_field
+from wavlm.specs.frames import receptive_field
 
 USE = """# {name} as ONNX
 

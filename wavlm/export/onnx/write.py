@@ -17,7 +17,7 @@ from wavlm.export.onnx.facts import FLOAT_FILE, FRAMES, INT8_FILE, LAST, OPSET, 
 from wavlm.export.onnx.packages import load_package
 from wavlm.export.onnx.plain import PlainNetwork
 from wavlm.nn import WavLM
-from wavlm.specs.shapes import receptive_field
+from wavlm.specs.frames import receptive_field
 
 INPUTS = ("waveforms", "num_samples")
 EXAMPLE_FRAMES = 40

@@ -9,11 +9,12 @@ from pathlib import Path
 from wavlm.errors import BadDataError, CodedError
 from wavlm.errors.boundary import code_errors
 from wavlm.export.sources import check_network, read_model_network
-from wavlm.features.layers import check_layers, check_rate
+from wavlm.features.layers import check_grid, check_layers
 from wavlm.pipeline.artifacts import Codebook, ImportedModel
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.imported import describe_source, find_files, place_of, teacher_network
 from wavlm.specs import SAMPLE_RATE_HZ, ExternalLabelsSpec, ModelFolder, ModelVersion, hidden_features
+from wavlm.specs.frames import FrameGrid
 
 
 def check_models(wanted: Wanted) -> Iterator[Finding]:
@@ -71,13 +72,9 @@ def check_teachers(wanted: Wanted) -> Iterator[Finding]:
             network = teacher_network(codebook, wanted.store)
             if network:
                 rate_hz = codebook.shards[0].spec.sample_rate_hz if codebook.shards else SAMPLE_RATE_HZ
-                check_rate(network, rate_hz, f"{codebook.name}, a codebook of {codebook.teacher.name}")
-                check_layers(
-                    network,
-                    (hidden.layer,),
-                    hidden.output,
-                    f"{codebook.name}, a codebook of {codebook.teacher.name}",
-                )
+                where = f"{codebook.name}, a codebook of {codebook.teacher.name}"
+                check_grid(FrameGrid.of(network), codebook.grid or FrameGrid.standard(rate_hz), where)
+                check_layers(network, (hidden.layer,), hidden.output, where)
         except CodedError as error:
             if error.code in ("LAYER_MISSING", "SAMPLE_RATE"):  # else `check_models` says so
                 yield error

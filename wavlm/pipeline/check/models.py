@@ -9,11 +9,10 @@ from wavlm.pipeline.amounts import add, hours_of
 from wavlm.pipeline.artifacts import Codebook, Finetune, Model
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.mixed import expect_alone
-from wavlm.specs import SAMPLE_RATE_HZ, name_features
+from wavlm.specs import SAMPLE_RATE_HZ, ExternalLabelsSpec, MfccFeatures
 from wavlm.specs.evaluation import FbankBaseline, MfccBaseline
-from wavlm.specs.shapes import FRAME_RATE_HZ, find_frames_mismatch, num_frames, samples_of
+from wavlm.specs.frames import PAPER_FRAMES, FrameGrid, labels_per_frame, mfcc_per_frame
 
-MFCC_RATE_HZ = 100
 LEAST_FRAMES = {"xvector": 16, "ecapa": 2}  # of heads of one vector per recording: context, and two for a variance
 
 
@@ -60,12 +59,13 @@ def check_crops(wanted: Wanted) -> Iterator[Finding]:
             ("shards.min_seconds", shortest),
             ("train.max_crop_seconds", model.train.max_crop_seconds),
         ):
-            frames = _crop_frames(seconds, model.train.crop_frames_multiple)
+            grid, multiple = FrameGrid.of(model.network), model.train.crop_frames_multiple
+            frames = _crop_frames(seconds, multiple, grid)
             if frames < needed:
                 yield UsageError(
                     "JOB",
                     f"a clip of {seconds:g} s gives a crop of {frames} frames, masks need {needed}; at {field}, "
-                    f"iteration {model.iteration}; raise it to {_seconds(needed, model.train.crop_frames_multiple):g}, "
+                    f"iteration {model.iteration}; raise it to {_seconds(needed, multiple, grid):g}, "
                     "or lower mask.length or mask.min_spans",
                 )
 
@@ -76,8 +76,9 @@ def check_sample(wanted: Wanted) -> Iterator[Finding]:
         if not codebook.shards or codebook.spec.type == "random_projection":
             continue
         hours = add(hours_of(item, wanted.store) for item in codebook.shards)
-        rate_hz = MFCC_RATE_HZ if name_features(codebook.spec) == "MFCC" else FRAME_RATE_HZ
-        frames, clusters = round(hours.known * 3600 * rate_hz), codebook.spec.num_clusters
+        grid = codebook.grid or PAPER_FRAMES
+        per_frame = mfcc_per_frame(grid) if isinstance(codebook.spec.features, MfccFeatures) else 1
+        frames, clusters = round(hours.known * 3600 * per_frame * grid.rate_hz), codebook.spec.num_clusters
         if not hours.unknown and frames < clusters:
             yield BadDataError(
                 "TOO_FEW_FRAMES",
@@ -94,27 +95,40 @@ def check_mixing(wanted: Wanted) -> Iterator[Finding]:
 
 
 def check_frames(wanted: Wanted) -> Iterator[Finding]:
-    """The network makes one frame per label."""
+    """The network is for the sample rate of its shards, and labels of others have one or two labels per frame."""
     for model in wanted.of(Model):
         rate_hz = model.shards[0].spec.sample_rate_hz if model.shards else SAMPLE_RATE_HZ
-        if mismatch := find_frames_mismatch(model.network.conv_layers, rate_hz):
+        grid = FrameGrid.of(model.network)
+        if grid.sample_rate_hz != rate_hz:
             yield UsageError(
                 "JOB",
-                f"{mismatch}; at network.conv_layers of iteration {model.iteration}; "
-                f"take kernels and strides that make 50 frames per second of {rate_hz} Hz",
+                f"the network makes {grid}, its shards have {rate_hz} Hz; at network.conv_layers of iteration "
+                f"{model.iteration}; take strides whose product is {FrameGrid.standard(rate_hz).hop_samples}, for 50 "
+                f"frames per second, or give the network sample_rate_hz {rate_hz}",
             )
+        elif not grid.is_standard:
+            yield Remark(f"iteration {model.iteration}: {grid}; lengths of masks and of positions are in frames")
+        if model.codebook and isinstance(spec := model.codebook.spec, ExternalLabelsSpec):
+            try:
+                labels_per_frame(spec.rate_hz, grid)
+            except ValueError as error:
+                yield UsageError(
+                    "JOB",
+                    f"{error}; at codebook.rate_hz of iteration {model.iteration}; give {grid.rate_hz:g}, or "
+                    f"{2 * grid.rate_hz:g}",
+                )
 
 
-def _crop_frames(seconds: float, multiple: int) -> int:
+def _crop_frames(seconds: float, multiple: int, grid: FrameGrid) -> int:
     """Frames of the crop of an utterance, as the sampler rounds them."""
-    frames = num_frames(round(seconds * SAMPLE_RATE_HZ))
+    frames = int(grid.count(round(seconds * grid.sample_rate_hz)))
     return frames if frames < multiple else frames // multiple * multiple
 
 
-def _seconds(frames: int, multiple: int) -> float:
+def _seconds(frames: int, multiple: int, grid: FrameGrid) -> float:
     """The shortest length that gives at least so many frames, rounded up to 0.01 s."""
     crop = -(-frames // multiple) * multiple if frames > multiple else frames
-    return -(-samples_of(crop) * 100 // SAMPLE_RATE_HZ) / 100
+    return -(-grid.samples_of(crop) * 100 // grid.sample_rate_hz) / 100
 
 
 def check_stretches(wanted: Wanted) -> Iterator[Finding]:
@@ -126,7 +140,7 @@ def check_stretches(wanted: Wanted) -> Iterator[Finding]:
             if stage.crop_seconds is None:
                 continue
             samples = round(stage.crop_seconds * SAMPLE_RATE_HZ)
-            frames = num_frames(samples) * (2 if is_by_10_ms else 1)
+            frames = int(PAPER_FRAMES.count(samples)) * (2 if is_by_10_ms else 1)
             if frames < needed:
                 yield UsageError(
                     "CROP_SHORT",

@@ -28,8 +28,8 @@ from wavlm.pipeline.init.look import Holdings
 from wavlm.pipeline.init.machine import Machine
 from wavlm.pipeline.init.recipe_advice import MIX, mixtures, probe, training
 from wavlm.specs import NetworkSpec
+from wavlm.specs.base import FRAME_RATE_HZ
 from wavlm.specs.lookup import names_in, shipped_specs
-from wavlm.specs.shapes import FRAME_RATE_HZ
 from wavlm.specs.yaml import read_model
 from wavlm.storage.encoding import printable
 

@@ -27,7 +27,7 @@ from wavlm.pipeline.init.corpus_advice import HeldShare, has_phones
 from wavlm.pipeline.init.look import Holdings
 from wavlm.pipeline.init.machine import Machine
 from wavlm.specs import NetworkSpec
-from wavlm.specs.shapes import FRAME_RATE_HZ
+from wavlm.specs.base import FRAME_RATE_HZ
 
 ONE_ITERATION_HOURS = 1.0
 MIX = Advice(

@@ -15,14 +15,15 @@ from wavlm.evaluation.metrics.checks import Floats
 from wavlm.systems.diarization.plda import Plda
 
 
-def cluster_by_cosine(embeddings: Floats, stop: float, count: int | None = None) -> Integers:
+def cluster_by_cosine(embeddings: Floats, stop: float, count: int | None = None, most: int | None = None) -> Integers:
     """A label per embedding (N, D), from 0 on in the order of their first one.
 
-    Clusters are joined while the mean cosine of their embeddings is at least `stop`, or until `count` are left.
+    Clusters are joined while the mean cosine of their embeddings is at least `stop`, or until `count` are left. Never
+    are more left than `most`.
     """
     if len(embeddings) < 2:
         return np.zeros(len(embeddings), dtype=np.int64)
-    return cut_tree(np.nan_to_num(pdist(embeddings, "cosine"), nan=1.0), 1.0 - stop, count)
+    return cut_tree(np.nan_to_num(pdist(embeddings, "cosine"), nan=1.0), 1.0 - stop, count, most)
 
 
 def cluster_by_plda(projected: Floats, plda: Plda, stop: float, count: int | None = None) -> Integers:

@@ -130,6 +130,7 @@ def _clustering(chosen: Choice, backend: Backend) -> WindowClustering:
         detector=chosen.detector or WindowClustering().detector,
         stop=usual if chosen.stop is None else chosen.stop,
         speakers=chosen.speakers,
+        vbx=backend.vbx,
     )
 
 

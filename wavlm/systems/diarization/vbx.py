@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 
 from wavlm.evaluation.heads.apart import Integers
 from wavlm.evaluation.metrics.checks import Floats
@@ -75,17 +75,25 @@ def run_vbx(projected: Floats, between: Floats, first: Integers, settings: VbxSe
 def _walk(fits: Floats, weights: Floats, loop: float) -> tuple[Floats, Floats, float]:
     """Forwards and backwards through the windows: chances (19), new weights (24), log likelihood (22).
 
-    A speaker is followed by the same with the probability `loop`, else by any by its weight (1).
+    A speaker is followed by the same with the probability `loop`, else by any by its weight (1). So a step is a product
+    with a diagonal and a sum: its time grows with S, where a matrix of all transitions needs S x S. Rows are scaled to
+    a sum of 1 (Rabiner 1989, section V.A).
     """
-    steps = np.log(np.eye(len(weights)) * loop + (1 - loop) * weights + TINY)  # (S, S), from and to
-    ahead, behind = np.empty_like(fits), np.zeros_like(fits)
-    ahead[0] = fits[0] + np.log(weights + TINY)
-    for window in range(1, len(fits)):
-        ahead[window] = fits[window] + logsumexp(ahead[window - 1][:, None] + steps, axis=0)  # (20)
+    best = fits.max(axis=1, keepdims=True)
+    likely = np.exp(fits - best)  # (T, S), 1 for the speaker that fits best: no row is 0 in all
+    entering = (1 - loop) * weights + TINY
+    ahead, behind, scales = np.empty_like(fits), np.ones_like(fits), np.empty((len(fits), 1))
+    row = likely[0] * (weights + TINY)
+    for window in range(len(fits)):
+        if window:
+            row = likely[window] * (loop * ahead[window - 1] + entering)  # (20)
+        scales[window] = row.sum()
+        ahead[window] = row / scales[window]
+    likely /= scales
     for window in range(len(fits) - 2, -1, -1):
-        behind[window] = logsumexp(steps + fits[window + 1] + behind[window + 1], axis=1)  # (21)
-    likelihood = float(logsumexp(ahead[-1]))
-    chances = np.exp(ahead + behind - likelihood)
-    entered = np.exp(logsumexp(ahead[:-1], axis=1, keepdims=True) + fits[1:] + behind[1:] - likelihood).sum(axis=0)
+        seen = likely[window + 1] * behind[window + 1]
+        behind[window] = loop * seen + entering @ seen  # (21)
+    chances = ahead * behind
+    entered = (likely[1:] * behind[1:]).sum(axis=0)
     found = chances[0] + (1 - loop) * weights * entered
-    return chances, found / found.sum(), likelihood
+    return chances, found / found.sum(), float(np.log(scales).sum() + best.sum())

@@ -28,6 +28,7 @@ from wavlm.systems.recording import RecordedSamples, read_waveform_of
 Method = Literal["cosine", "plda", "vbx"]
 LEAST_SAMPLES = SAMPLE_RATE_HZ // 2  # a shorter window gets an embedding of so much around its middle
 BATCH = 16
+MOST_FIRST = 200  # clusters that VBx begins with: its memory and time grow with them, and a meeting has fewer voices
 
 
 class Embed(Protocol):
@@ -102,7 +103,7 @@ def label_windows(embeddings: Floats, chosen: WindowClustering, plda: Plda | Non
     projected = plda.project(embeddings)
     if chosen.method == "plda":
         return cluster_by_plda(projected, plda, chosen.stop, chosen.speakers)
-    first = cluster_by_cosine(embeddings, chosen.stop + chosen.extra_stop)
+    first = cluster_by_cosine(embeddings, chosen.stop + chosen.extra_stop, most=MOST_FIRST)
     if chosen.speakers is not None and first.max() + 1 < chosen.speakers:
         first = cluster_by_cosine(embeddings, chosen.stop, chosen.speakers)
     return run_vbx(projected, plda.between, first, chosen.vbx).labels_of(chosen.speakers)
