@@ -31,7 +31,7 @@ from flows.cli import simulate as cli_simulate
 from flows.cli import store as cli_store
 from flows.cli import ui as cli_ui
 from flows.cli.hints import Given
-from wavlm.errors import EXIT_USAGE
+from wavlm.errors import EXIT_BUG, EXIT_USAGE
 from wavlm.execution.installation import DISTRIBUTION
 from wavlm.execution.stop import end_on_signals, end_within
 
@@ -106,9 +106,12 @@ for module in (
 def main() -> None:
     """Entry point: every failure that people act on is one message and its exit code."""
     end_on_signals()
-    code = _run()
-    end_on_signals(code)  # what Prefect and our server do at exit is not worth a stack trace
-    end_within(EXIT_SECONDS, code)
+    code = EXIT_BUG
+    try:
+        code = _run()
+    finally:
+        end_on_signals(code)  # what Prefect and our server do at exit is not worth a stack trace
+        end_within(EXIT_SECONDS, code)
     sys.exit(code)
 
 

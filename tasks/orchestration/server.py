@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -28,6 +29,7 @@ START_SECONDS = 300.0  # on a busy machine; it takes a quarter of a minute on a 
 POLL_SECONDS = 5.0
 BETWEEN_POLLS_SECONDS = 0.1
 STOP_SECONDS = 5.0
+QUIET_SECONDS = 3600.0  # after which a death is the first one again
 MAX_STARTS = 3
 PROBE_BYTES = 1 << 16
 logger = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class OwnServer:
         self._changing = threading.Lock()
         self._ended = False
         self._starts_left = MAX_STARTS
+        self._started = 0.0
         self._process = self._start_process()
         self._place = f"127.0.0.1:{self._listening.getsockname()[1]}"
         self.url = f"http://{self._place}/api"
@@ -114,6 +117,8 @@ class OwnServer:
         while True:
             self._process.wait()
             with self._changing:
+                if time.monotonic() - self._started > QUIET_SECONDS:
+                    self._starts_left = MAX_STARTS  # three deaths in weeks are no reason to give up
                 self._starts_left -= 1
                 if self._ended or not self._starts_left:
                     self._listening.close()  # clients are refused from here on, not kept waiting
@@ -122,10 +127,12 @@ class OwnServer:
                         logger.warning("the temporary Prefect server died again, and is given up; %s", self.log)
                     return
                 logger.warning("the temporary Prefect server died: started again; %s", self.log)
-                self._process = self._start_process()
+                with suppress(OSError):  # no process can be started now: that counts as one that died
+                    self._process = self._start_process()
 
     def _start_process(self) -> subprocess.Popen[bytes]:
         descriptor = self._listening.fileno()
+        self._started = time.monotonic()
         with self.log.open("ab") as log:
             # -P: a tasks.py in the folder where the command is run is not ours.
             return subprocess.Popen(  # noqa: S603 - our own module, no shell

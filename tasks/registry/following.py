@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import math
 import queue
 import threading
 import time
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 BATCH_METRICS = 1000  # MLflow refuses more in one call
 QUEUE_RECORDS = 10_000
 PUSH_EVERY_SECONDS = 2.0
+LOOKS = 3  # a registry may read from a copy that is behind
+BETWEEN_LOOKS_SECONDS = 1.0
 CLOSE_SECONDS = 1.0  # how long `close` waits for what is still queued
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -57,6 +60,7 @@ class Uploader:
             self._client.log_batch(
                 self._run_id,
                 metrics=[Metric(point.name, point.value, point.unix_ms, point.step) for point in batch],
+                synchronous=True,  # whatever the environment asks for: what comes next looks for them
             )
             for point in batch:
                 self._values[point.name][point.step] = point.value
@@ -64,14 +68,26 @@ class Uploader:
     def push_and_look(self, new: Sequence[Point]) -> None:
         """Push points, then look whether the run has them. Raises ServiceMissingError (REGISTRY_DOWN) if not."""
         self.push(new)
-        self._values.clear()
-        lost = [point for point in new if point.step not in self._fetch_values(point.name)]
-        if lost:
-            raise ServiceMissingError(
-                "REGISTRY_DOWN",
-                f"MLflow took {len(lost)} of {len(new)} figures and does not have them, as {lost[0].name} of update "
-                f"{lost[0].step}; at run {self._run_id}; see to its disk and database, then: wavlm sync RECIPE",
-            )
+        lost: list[Point] = []
+        for look in range(LOOKS):
+            time.sleep(BETWEEN_LOOKS_SECONDS if look else 0)
+            logged = {name: self._fetch_all(name) for name in {point.name for point in new}}
+            if not (
+                lost := [point for point in new if not _holds(logged[point.name].get(point.step, ()), point.value)]
+            ):
+                return
+        raise ServiceMissingError(
+            "REGISTRY_DOWN",
+            f"MLflow took {len(lost)} of {len(new)} figures and does not have them, as {lost[0].name} of update "
+            f"{lost[0].step}; at run {self._run_id}; see to its disk and database, then: wavlm sync RECIPE",
+        )
+
+    def _fetch_all(self, name: str) -> dict[int, list[float]]:
+        """All values of each step: those of a training that was done again stand beside its own."""
+        found: dict[int, list[float]] = {}
+        for metric in self._client.get_metric_history(self._run_id, name):
+            found.setdefault(metric.step, []).append(metric.value)
+        return found
 
     def _fetch_values(self, name: str) -> dict[int, float]:
         """The newest value of each step."""
@@ -79,6 +95,13 @@ class Uploader:
             history = sorted(self._client.get_metric_history(self._run_id, name), key=lambda item: item.timestamp)
             self._values[name] = {metric.step: metric.value for metric in history}
         return self._values[name]
+
+
+def _holds(logged: Sequence[float], value: float) -> bool:
+    """Whether a value is among those of a step. Databases write infinity and NaN in their own ways."""
+    if not math.isfinite(value):
+        return bool(logged)
+    return any(math.isclose(one, value, rel_tol=1e-6) for one in logged)
 
 
 class Follower:

@@ -60,6 +60,7 @@ DIFFERENT = {
     "conv_layers.2.kernel": conv_layers(2, kernel=5),
     "conv_layers.6.channels": conv_layers(6, channels=16),
     "conv_layers": tiny_network().conv_layers[:6],
+    "sample_rate_hz": 24000,
     "conv_bias": True,
     "width": 32,
     "ffn_width": 64,

@@ -102,6 +102,17 @@ def test_crops_that_are_too_short_for_a_head_are_refused_before_any_work(
     assert models.LEAST_FRAMES[system.spec.head.type] == least_frames(system.spec.head)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("rate_hz", "is_refused"), [(None, False), (24000, True)])
+def test_a_system_on_a_model_of_another_frame_rate_is_refused_before_any_work(
+    tmp_path: Path, rate_hz: int | None, *, is_refused: bool
+) -> None:
+    baseline = RandomBaseline(type="random", network=tiny_network(sample_rate_hz=rate_hz))
+    system = Finetune(read_finetune("asv-small").model_copy(update={"baseline": baseline}), baseline, ())
+    found = [str(it) for it in models.check_system_frames(Wanted(RECIPE, (system,), Store(tmp_path), Runtime()))]
+    assert len(found) == is_refused
+    assert all(it.startswith("SAMPLE_RATE: asv-small stands on a model") and "(75 per second)" in it for it in found)
+
+
 def at_rate(sample_rate_hz: int, network: NetworkSpec, codebook: object = None) -> Recipe:
     """The recipe at another rate, with this network. codebook: of its first iteration, which is then the only one."""
     iterations = [it.model_copy(update={"network": network}) for it in RECIPE.iterations]
@@ -154,5 +165,4 @@ def test_external_labels_of_another_rate_than_the_frames_are_refused_before_any_
     found = list(models.check_frames(Wanted(recipe, plan(recipe), Store(tmp_path), Runtime())))
     errors = [str(item) for item in found if isinstance(item, CodedError)]
     assert len(errors) == is_refused
-    assert all("50 labels per second, expected one or two per frame" in text for text in errors)
-    assert all("give 75, or 150" in text for text in errors)
+    assert all("50 labels per second, expected 75 or 150: " in text for text in errors)

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.tiny_specs import tiny_network
-from wavlm.specs import ConvLayer
+from wavlm.specs import ConvLayer, ExternalLabelsSpec
 from wavlm.specs.frames import FrameGrid, labels_per_frame, num_labels, receptive_field, sample_rate_of
+from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.shapes import num_frames
 from wavlm.specs.yaml import read_network
 
@@ -83,8 +84,31 @@ def test_labels_that_are_neither_one_nor_two_per_frame_are_refused() -> None:
     grid = FrameGrid(sample_rate_hz=24000, window_samples=400, hop_samples=320)
     assert [labels_per_frame(rate_hz, grid) for rate_hz in (75, 150)] == [1, 2]
     for rate_hz in (50, 100, 225):
-        with pytest.raises(ValueError, match=r"expected one or two per frame: .* \(75 per second\)"):
+        with pytest.raises(ValueError, match=r"expected 75 or 150: .* \(75 per second\)"):
             num_labels(24000, rate_hz, grid)
+
+
+def test_an_odd_hop_has_no_half_so_it_has_one_label_per_frame() -> None:
+    """Two labels every 441 samples would drift by a sample each: frame 998 would have another's."""
+    grid = FrameGrid(sample_rate_hz=44100, window_samples=551, hop_samples=441)
+    assert labels_per_frame(100, grid) == 1
+    with pytest.raises(ValueError, match="200 labels per second, expected 100: "):
+        num_labels(441_000, 200, grid)
+
+
+def test_a_rate_with_few_digits_is_that_of_the_frames() -> None:
+    grid = FrameGrid(sample_rate_hz=44100, window_samples=600, hop_samples=512)  # 86.1328125 per second
+    assert num_labels(44100, 86.1328, grid) == grid.count(44100) == (44100 - 600) // 512 + 1
+    with pytest.raises(ValueError, match=r"expected 86\.1328125 or 172\.265625"):
+        num_labels(44100, 86.2, grid)
+
+
+def test_equal_rates_of_labels_have_equal_keys() -> None:
+    specs = [
+        ExternalLabelsSpec(type="external", file="x.npz", sha256="0" * 64, num_clusters=9, rate_hz=rate)
+        for rate in (75, 75.0)
+    ]
+    assert key_of(canonical(specs[0])) == key_of(canonical(specs[1]))
 
 
 def test_a_rate_that_the_strides_say_already_is_left_out_of_a_network() -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,23 @@ def _noting(asked: threading.Semaphore) -> object:
         sync(path)
 
     return sync_and_note
+
+
+def test_a_machine_without_room_for_a_thread_is_asked_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch goes on: a disk that hangs later is named."""
+    lock = tmp_path / "a.lock.owner"
+    os.mkfifo(lock)
+    begin, refused = disk_watch._aside, iter([True, True])
+
+    def aside(work: Callable[[], object]) -> threading.Thread:
+        if next(refused, False):
+            raise RuntimeError("can't start new thread")
+        return begin(work)
+
+    monkeypatch.setattr(disk_watch, "_aside", aside)
+    with watch_disk(lock):
+        wait_until(lambda: "the disk has not answered" in caplog.text)
+    os.close(os.open(lock, os.O_RDWR))
+    assert next(refused, None) is None

@@ -20,7 +20,7 @@ from wavlm.evaluation.examples import Example
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.splits import Split, split_examples
 from wavlm.evaluation.tasks.choose import make_task
-from wavlm.evaluation.tasks.task import ChecksParts, Cuts, Mixes, Moment, Size, Task, Trainee, Untrained
+from wavlm.evaluation.tasks.task import ChecksParts, ChecksTested, Cuts, Mixes, Moment, Size, Task, Trainee, Untrained
 from wavlm.execution.finetune_job import FinetuneJob
 from wavlm.execution.ordered_map import open_ordered_map
 from wavlm.features.fbank import fbank
@@ -96,6 +96,8 @@ class TrainingData:
         """Raise BadDataError for parts that cannot be learned or scored, UsageError for crops of what cannot be cut."""
         if isinstance(trainee, ChecksParts):
             trainee.check_parts(self.split.dev, self.split.test)
+        if isinstance(trainee, ChecksTested):
+            trainee.check_tested(self.split.test)
         trainee.check(size)
         crops = [stage.crop_seconds for stage in self.spec.stages if stage.crop_seconds is not None]
         longest = max(self.split.train, key=lambda item: item.num_samples)

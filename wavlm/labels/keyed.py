@@ -18,7 +18,9 @@ from wavlm.errors import BadDataError
 from wavlm.labels.files import SCHEMA, Labels
 from wavlm.storage.files import atomic_path
 
-ROWS = 1024  # utterances that are read together: some megabytes
+ROWS = 1024  # utterances that are read together: some megabytes of one stream
+RUN_GROUP_BYTES = 1_000_000  # of labels that are read together from a part
+MOST_RUNS = 16  # parts that are open at once
 RUN_BYTES = 64_000_000  # of labels that are sorted at once: 180 hours of one stream at 50 Hz
 ADVICE = "correct the file and its sha256 in the recipe"
 
@@ -28,23 +30,37 @@ KeyedLabels = tuple[str, Labels]
 def sort_by_key(
     rows: Iterable[KeyedLabels], num_streams: int, folder: Path, run_bytes: int = RUN_BYTES
 ) -> Iterator[KeyedLabels]:
-    """Rows in the order of their keys. What is more than `run_bytes` is sorted in parts, which are merged.
+    """Rows in the order of their keys. What is more than `run_bytes` is sorted in parts, some merged at a time.
 
     folder: for the parts; who calls removes it.
     """
     run: list[KeyedLabels] = []
     paths: list[Path] = []
-    size = 0
+    size = num_written = 0
+
+    def write(part: Iterable[KeyedLabels]) -> None:
+        nonlocal num_written
+        paths.append(folder / f"{num_written:06d}.parquet")
+        write_keyed(part, paths[-1], RUN_GROUP_BYTES)
+        num_written += 1
+
     for row in rows:
         run.append(row)
         size += row[1].nbytes
         if size >= run_bytes:
-            paths.append(folder / f"{len(paths):06d}.parquet")
-            write_keyed(sorted(run, key=itemgetter(0)), paths[-1])
+            write(sorted(run, key=itemgetter(0)))
             run, size = [], 0
+    while len(paths) > MOST_RUNS:
+        first, paths = paths[:MOST_RUNS], paths[MOST_RUNS:]
+        write(_merge(first, num_streams))
+        for path in first:
+            path.unlink()
     run.sort(key=itemgetter(0))
-    parts = (rows_of(read_batches(path), num_streams, path) for path in paths)
-    return heapq.merge(*parts, run, key=itemgetter(0))
+    return heapq.merge(_merge(paths, num_streams), run, key=itemgetter(0))
+
+
+def _merge(paths: Iterable[Path], num_streams: int) -> Iterator[KeyedLabels]:
+    return heapq.merge(*(rows_of(read_batches(path), num_streams, path) for path in paths), key=itemgetter(0))
 
 
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -72,28 +88,33 @@ def rows_of(batches: Iterable[pa.RecordBatch], num_streams: int, path: Path) -> 
             yield str(key), row if num_streams == 1 else row.reshape(-1, num_streams)
 
 
-def write_keyed(rows: Iterable[KeyedLabels], path: Path) -> None:
-    """Write rows in their order, some in memory at a time. The same rows give the same bytes."""
+def write_keyed(rows: Iterable[KeyedLabels], path: Path, group_bytes: int | None = None) -> None:
+    """Write rows in their order, some in memory at a time. The same rows give the same bytes.
+
+    group_bytes: of labels that are written together at most; None: they are so many rows.
+    """
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(
             temporary, SCHEMA, compression="zstd", use_dictionary=False, write_page_checksum=True
         ) as writer,
     ):
-        for group in _grouped(rows):
+        for group in _grouped(rows, group_bytes):
             bounds = np.cumsum([0, *(labels.size for _, labels in group)])
             values = np.concatenate([labels.ravel() for _, labels in group])
             lists = pa.LargeListArray.from_arrays(bounds, values).cast(SCHEMA.field("labels").type)
             writer.write_table(pa.table({"key": pa.array([key for key, _ in group], pa.string()), "labels": lists}))
 
 
-def _grouped(rows: Iterable[KeyedLabels]) -> Iterator[list[KeyedLabels]]:
+def _grouped(rows: Iterable[KeyedLabels], most_bytes: int | None) -> Iterator[list[KeyedLabels]]:
     found: list[KeyedLabels] = []
+    size = 0
     for row in rows:
         found.append(row)
-        if len(found) == ROWS:
+        size += row[1].nbytes
+        if len(found) == ROWS or (most_bytes is not None and size >= most_bytes):
             yield found
-            found = []
+            found, size = [], 0
     if found:
         yield found
 

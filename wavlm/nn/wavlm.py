@@ -68,7 +68,7 @@ class WavLM(nn.Module):
 
     @property
     def sample_rate_hz(self) -> int:
-        """The rate of the waveforms that the network is for, as its strides say."""
+        """The rate of the waveforms that the network is for: what it says, else what its strides say."""
         return sample_rate_of(self.network)
 
     def hidden_states(

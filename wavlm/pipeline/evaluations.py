@@ -10,7 +10,7 @@ from wavlm.evaluation.heard import digests_of, find_heard
 from wavlm.evaluation.labelled import LabelledCorpus
 from wavlm.evaluation.run import Inputs
 from wavlm.mixing.conversations.places import corpus_of, shards_of
-from wavlm.nn.description import WEIGHTS_FILE
+from wavlm.nn.description import NETWORK_FILE, WEIGHTS_FILE
 from wavlm.pipeline.artifacts import Artifact, Corpus, Evaluation, Model, lineage
 from wavlm.pipeline.store import Store
 from wavlm.pipeline.training_data import describe_training
@@ -39,8 +39,10 @@ def find_inputs(artifact: Evaluation, store: Store) -> Inputs:
     subject = artifact.subject
     if isinstance(subject, Artifact):
         folder = store.path(subject)
-        # Not by key: a model that was made again, on another processor say, may have other weights under its key.
-        found = Subject(sha256_as_sealed(folder / WEIGHTS_FILE), model_dir=folder)
+        # Not by key: a model that was made again, on another processor say, may have other weights under its key. And
+        # the same weights have other features at another sample rate.
+        weights, network = (sha256_as_sealed(folder / name) for name in (WEIGHTS_FILE, NETWORK_FILE))
+        found = Subject(key_of([weights, network]), model_dir=folder)
     else:
         found = Subject(key_of(canonical(subject)), baseline=subject)
     return Inputs(

@@ -107,6 +107,8 @@ def _corpus(packed: RecordHead, corpus: RecordHead, shipped: CorpusSpec) -> Iter
         yield f"another {' and '.join(other)} than {shipped.name} has"
     if set(_digests(expected)) - set(_digests(found)):
         yield f"{shipped.name} is not made from the published archives"
+    if not _digests(expected) and not shipped.expected_hours:
+        yield f"nothing shows that {shipped.name} holds what was published: its spec knows no digest and no hours"
     hours = _hours_of(packed)
     if hours < LEAST_SHARE * shipped.expected_hours:
         yield f"{shipped.name} holds {hours:.3g} h of the {shipped.expected_hours:g} h that were published"

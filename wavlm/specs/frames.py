@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import isclose, prod
 from typing import Annotated
 
 import numpy as np
@@ -16,6 +16,7 @@ from wavlm.specs.network import ConvLayer, NetworkSpec, rate_of_strides
 Integers = npt.NDArray[np.int64]
 Samples = Annotated[int, Field(ge=1)]
 
+RATE_TOLERANCE = 1e-5  # of rates that were written with few digits; of two per frame and one the ratio is 2
 WINDOWS_PER_SECOND = 40  # of standard frames if they stood beside each other: each sees 25 ms
 
 
@@ -71,7 +72,7 @@ class FrameGrid(BaseModel):
     def __str__(self) -> str:
         return (
             f"frames of {self.window_samples} samples every {self.hop_samples} at {self.sample_rate_hz} Hz "
-            f"({self.rate_hz:g} per second)"
+            f"({self.rate_hz} per second)"
         )
 
 
@@ -108,11 +109,16 @@ def unless_of_strides(sample_rate_hz: int | None, conv_layers: tuple[ConvLayer, 
 
 
 def labels_per_frame(rate_hz: float, grid: FrameGrid) -> int:
-    """How many labels there are for each frame: 1, or 2 where labels come from MFCC. Raises ValueError for others."""
-    for number in (1, 2):
-        if number * grid.rate_hz == rate_hz:
+    """How many labels there are for each frame: 1, or 2 if its hop can be halved. Raises ValueError for others.
+
+    A rate with few digits is taken for the nearest one: nobody writes 53.333333333333336.
+    """
+    numbers = range(1, mfcc_per_frame(grid) + 1)
+    for number in numbers:
+        if isclose(number * grid.rate_hz, rate_hz, rel_tol=RATE_TOLERANCE):
             return number
-    raise ValueError(f"{rate_hz:g} labels per second, expected one or two per frame: {grid}")
+    rates = " or ".join(str(number * grid.rate_hz) for number in numbers)
+    raise ValueError(f"{rate_hz} labels per second, expected {rates}: {grid}")
 
 
 def mfcc_per_frame(grid: FrameGrid) -> int:

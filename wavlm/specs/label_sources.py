@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from wavlm.specs.base import Count, Positive, Sha256, Spec
 from wavlm.specs.features import Features, HiddenFeatures, LogMelFeatures, MfccFeatures
@@ -13,7 +13,14 @@ from wavlm.specs.labelling import CodebookSpec, SampledSpec
 MOST_STREAMS = 64
 NumStreams = Annotated[int, Field(ge=1, le=MOST_STREAMS)]
 NumClasses = Annotated[int, Field(ge=2, le=65535)]
-RateHz = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0)]  # whole numbers stay whole in keys
+
+
+def _keep_whole(rate_hz: float) -> float:
+    return int(rate_hz) if float(rate_hz).is_integer() else rate_hz
+
+
+# 75.0 is 75: equal rates have equal keys.
+RateHz = Annotated[Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0)], AfterValidator(_keep_whole)]
 
 
 class RandomProjectionSpec(SampledSpec):

@@ -47,15 +47,18 @@ def watch_disk(lock: Path) -> Iterator[None]:
 
 def _watch(lock: Path, ended: threading.Event) -> None:
     while not ended.wait(PROBE_SECONDS):
-        probe = _aside(lambda: _ask(lock))
+        try:
+            probe = _aside(lambda: _ask(lock))
+        except RuntimeError:  # no thread can be started now: the next look may have one
+            continue
         waited = _wait(probe, SILENT_SECONDS, ended)
         if not probe.is_alive() or ended.is_set():
             continue
         left = GIVE_UP_SECONDS - SILENT_SECONDS
-        _aside(partial(log.warning, SILENT, waited, left, lock))
+        _say(SILENT, waited, left, lock)
         waited += _wait(probe, left, ended)
         if not probe.is_alive():
-            _aside(partial(log.warning, "the disk answers again, after %.0f s; at %s", waited, lock))
+            _say("the disk answers again, after %.0f s; at %s", waited, lock)
         elif not ended.is_set():
             _end(lock, waited)
 
@@ -74,6 +77,11 @@ def _ask(lock: Path) -> None:
         sync(lock)
 
 
+def _say(message: str, *values: object) -> None:
+    with suppress(RuntimeError):  # no thread can be started
+        _aside(partial(log.warning, message, *values))
+
+
 def _aside(work: Callable[[], object]) -> threading.Thread:
     """Begin something that may never end."""
     thread = threading.Thread(target=work, name="disk-watch-aside", daemon=True)
@@ -87,5 +95,6 @@ def _end(lock: Path, waited: float) -> None:
         f"the disk did not answer for {waited:.0f} s; at {lock}; see to the disk or its server, then run the same "
         "command again: it goes on from what is complete",
     )
-    _aside(lambda: os.write(2, f"{error}\n".encode())).join(LAST_WORDS_SECONDS)
+    with suppress(RuntimeError):  # no thread can be started
+        _aside(lambda: os.write(2, f"{error}\n".encode())).join(LAST_WORDS_SECONDS)
     os._exit(EXIT_STOPPED)

@@ -104,8 +104,11 @@ def is_whole(path: Path) -> bool:
 
 
 def require_whole(path: Path, remedy: str) -> None:
-    """Raise BadDataError (CHECKSUM) unless a file is the one that was noted. Reads all of it."""
-    if not is_whole(path):
+    """Raise BadDataError (CHECKSUM) if a file is another one than was noted. Reads all of it.
+
+    Earlier versions noted nothing of files that are good.
+    """
+    if not path.exists() or (_note_of(path).exists() and not is_whole(path)):
         raise BadDataError("CHECKSUM", f"this is not the file that was written; at {path}; {remedy}")
 
 

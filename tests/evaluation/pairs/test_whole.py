@@ -189,7 +189,7 @@ def test_turns_that_cannot_be_are_refused(line: str, found: str, tmp_path: Path)
     (tmp_path / "m").mkdir()
     sf.write(tmp_path / "m/m1.flac", _say("ann", 0), 16000)
     (tmp_path / "m/m1.rttm").write_text(f"{line}\n")
-    split = {"type": "parts", "train": ["m"], "dev": ["m"], "test": ["m"]}
+    split = {"type": "parts", "train": ["l"], "dev": ["d"], "test": ["m"]}
     spec = _spec(task={"type": "sd"}, head={"type": "diarizer"}, split=split)
     with pytest.raises(BadDataError, match=found):
         _run(spec, tmp_path, MFCC, _label(tmp_path / "m", RttmLayout(type="rttm"), tmp_path))
@@ -205,7 +205,7 @@ def test_a_trial_of_a_recording_that_is_not_there_is_refused(tmp_path: Path) -> 
 def test_recordings_without_turns_are_refused_where_no_conversations_are_made(
     voices: LabelledCorpus, tmp_path: Path
 ) -> None:
-    split = {"type": "parts", "train": ["x"], "dev": ["x"], "test": ["x"]}
+    split = {"type": "parts", "train": ["x"], "dev": ["y"], "test": ["z"]}
     spec = _spec(task={"type": "sd"}, head={"type": "diarizer"}, split=split)
     with pytest.raises(BadDataError, match="TARGET_MISSING: the recording ann__0 has no turns"):
         _run(spec, tmp_path, MFCC, voices)

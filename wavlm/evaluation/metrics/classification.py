@@ -55,17 +55,22 @@ def count_confusions(references: Sequence[str], found: Sequence[str]) -> Confusi
     than two classes, because any model that says that class would be perfect.
     """
     require_pairs("accuracy", references, found)
+    require_classes(references)
+    classes = tuple(sorted({*references, *found}))
+    row = {name: number for number, name in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, ([row[name] for name in references], [row[name] for name in found]), 1)
+    return Confusions(classes, counts)
+
+
+def require_classes(references: Sequence[str]) -> None:
+    """Raise BadDataError (METRIC_UNDEFINED) where the references have fewer than two classes."""
     if len(set(references)) < 2:
         raise undefined(
             f"accuracy: all {len(references)} references are of the class '{references[0]}'",
             "expected at least 2 classes",
             "check the labels and the split of the corpus",
         )
-    classes = tuple(sorted({*references, *found}))
-    row = {name: number for number, name in enumerate(classes)}
-    counts = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(counts, ([row[name] for name in references], [row[name] for name in found]), 1)
-    return Confusions(classes, counts)
 
 
 def are_correct(references: Sequence[str], found: Sequence[str]) -> Bools:

@@ -21,7 +21,7 @@ from wavlm.evaluation.examples import Example, Take, cut_audio
 from wavlm.evaluation.heads.pooled_linear import PooledLinear
 from wavlm.evaluation.held import hold_examples
 from wavlm.evaluation.labelled import LabelledCorpus, Row, require
-from wavlm.evaluation.metrics.classification import count_confusions
+from wavlm.evaluation.metrics.classification import count_confusions, require_classes
 from wavlm.evaluation.results.facts import Figure
 from wavlm.evaluation.results.figures import figure_of, share_of
 from wavlm.evaluation.tasks.task import Batch, Size
@@ -135,6 +135,10 @@ class Classifier:
 
     def check(self, size: Size) -> None:
         """Any size will do."""
+
+    def check_tested(self, test: Sequence[Example]) -> None:
+        """Raise BadDataError (METRIC_UNDEFINED) for a test part of one class: who always says it would be perfect."""
+        require_classes([_join(_groups(item)) for item in test])
 
     def cut(self, example: Example, start: int, stop: int) -> Example:
         """A part of a recording is of the same class."""

@@ -137,6 +137,15 @@ class ChecksParts(Protocol):
 
 
 @runtime_checkable
+class ChecksTested(Protocol):
+    """What can say before any work whether all that is tested, of all folds together, can be scored."""
+
+    def check_tested(self, test: Sequence[Example]) -> None:
+        """Raise BadDataError if it cannot."""
+        ...
+
+
+@runtime_checkable
 class Settles(Protocol):
     """A trainee that chooses more than weights on the dev part, such as a threshold."""
 

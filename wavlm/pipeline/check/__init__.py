@@ -21,6 +21,7 @@ from wavlm.pipeline.check.models import (
     check_ranks,
     check_sample,
     check_stretches,
+    check_system_frames,
 )
 from wavlm.pipeline.check.sampling import check_sampling
 from wavlm.pipeline.check.sources import (
@@ -56,6 +57,7 @@ CHECKS: tuple[Callable[[Wanted], Iterator[Finding]], ...] = (
     check_frames,
     check_sample,
     check_crops,
+    check_system_frames,
     check_stretches,
     check_sampling,
     check_mixing,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wavlm.errors import BadDataError, UsageError
+from wavlm.errors import BadDataError, CodedError, UsageError
 from wavlm.pipeline.amounts import add, hours_of
-from wavlm.pipeline.artifacts import Codebook, Finetune, Model
+from wavlm.pipeline.artifacts import Codebook, Finetune, ImportedModel, Model
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
+from wavlm.pipeline.imported import find_network
 from wavlm.pipeline.mixed import expect_alone
-from wavlm.specs import SAMPLE_RATE_HZ, ExternalLabelsSpec, MfccFeatures
-from wavlm.specs.evaluation import FbankBaseline, MfccBaseline
+from wavlm.specs import SAMPLE_RATE_HZ, ExternalLabelsSpec, MfccFeatures, NetworkSpec
+from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
 from wavlm.specs.frames import PAPER_FRAMES, FrameGrid, labels_per_frame, mfcc_per_frame
 
 LEAST_FRAMES = {"xvector": 16, "ecapa": 2}  # of heads of one vector per recording: context, and two for a variance
@@ -112,11 +113,7 @@ def check_frames(wanted: Wanted) -> Iterator[Finding]:
             try:
                 labels_per_frame(spec.rate_hz, grid)
             except ValueError as error:
-                yield UsageError(
-                    "JOB",
-                    f"{error}; at codebook.rate_hz of iteration {model.iteration}; give {grid.rate_hz:g}, or "
-                    f"{2 * grid.rate_hz:g}",
-                )
+                yield UsageError("JOB", f"{error}; at codebook.rate_hz of iteration {model.iteration}; give that rate")
 
 
 def _crop_frames(seconds: float, multiple: int, grid: FrameGrid) -> int:
@@ -129,6 +126,30 @@ def _seconds(frames: int, multiple: int, grid: FrameGrid) -> float:
     """The shortest length that gives at least so many frames, rounded up to 0.01 s."""
     crop = -(-frames // multiple) * multiple if frames > multiple else frames
     return -(-grid.samples_of(crop) * 100 // grid.sample_rate_hz) / 100
+
+
+def check_system_frames(wanted: Wanted) -> Iterator[Finding]:
+    """Systems stand on models with a frame every 20 ms: heads and targets count in them."""
+    for system in wanted.of(Finetune):
+        network = _network_of(system, wanted)
+        if network is None or (grid := FrameGrid.of(network)).is_standard:
+            continue
+        yield UsageError(
+            "SAMPLE_RATE",
+            f"{system.name} stands on a model that makes {grid}, expected a frame of 25 ms every 20 ms, which heads "
+            "and targets count in; at the system's model; take a model with 50 frames per second",
+        )
+
+
+def _network_of(system: Finetune, wanted: Wanted) -> NetworkSpec | None:
+    """The network beneath a system; None if there is none, or it is not known yet."""
+    subject = system.stands_on
+    if isinstance(subject, ImportedModel):
+        try:
+            return find_network(subject, wanted.store)
+        except CodedError:  # another check says so
+            return None
+    return subject.network if isinstance(subject, Model | RandomBaseline) else None
 
 
 def check_stretches(wanted: Wanted) -> Iterator[Finding]:

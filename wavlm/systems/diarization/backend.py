@@ -119,7 +119,8 @@ def read_backend(folder: Path) -> Backend:
             header = json.loads((file.metadata() or {})[HEADER])
             plda = Plda(*(file.get_tensor(name) for name in ("mean", "centre", "projection", "between")))
         stops = {name: float(stop) for name, stop in header["stops"].items()}
-        return Backend(plda, header["method"], stops, VbxSettings(**header["vbx"]))
+        vbx = VbxSettings(**header.get("vbx", {}))  # in the first format nothing was tuned
+        return Backend(plda, header["method"], stops, vbx)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise BadDataError(
             Code.SYSTEM_BROKEN, f"cannot be read: {error!r}; at {path}; fit it again with `wavlm diarize-fit`"
