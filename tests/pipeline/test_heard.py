@@ -48,6 +48,7 @@ def write_speech(folder: Path, name: str, place: str) -> Path:
 def write_weights(store: Store, model: Model, weights: bytes) -> None:
     store.path(model).mkdir(parents=True, exist_ok=True)
     (store.path(model) / "model.safetensors").write_bytes(weights)
+    (store.path(model) / "network.json").write_text("{}")
 
 
 @pytest.fixture
