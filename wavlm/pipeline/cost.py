@@ -45,10 +45,10 @@ from wavlm.pipeline.artifacts import (
     Simulation,
     keep_latest,
 )
-from wavlm.pipeline.evaluation_cost import NO_HEADS, beam_searched, cost_heads
+from wavlm.pipeline.evaluation_cost import MFCC_CHANNELS, NO_HEADS, cost_heads, find_beam_searches
 from wavlm.pipeline.evaluation_stages import stages_of_features, stages_of_heads
-from wavlm.pipeline.finetune_cost import flops_of, has_network, network_of_system, seconds_of
-from wavlm.pipeline.imported import teacher_network
+from wavlm.pipeline.finetune_cost import flops_of, has_network, seconds_of
+from wavlm.pipeline.imported import network_of
 from wavlm.pipeline.plan import models, plan, scores_of
 from wavlm.pipeline.simulation_cost import hours_of_simulation
 from wavlm.pipeline.stage_cost import Cost, StageCost
@@ -73,7 +73,6 @@ WEIGHT_BYTES_PER_PARAMETER = 4
 SNAPSHOTS = 2  # that are kept while a model trains, beside the one that is written
 LENGTH_SECONDS = 10.0  # of a typical utterance
 KEPT = {"none": (False, False), "archives": (True, False), "files": (False, True)}  # archives and audio of a corpus
-MFCC_SIZE = 39
 SCORING_PASSES = 25  # of k-means, for each layer
 
 
@@ -122,7 +121,7 @@ def cost(recipe: Recipe, store: Store | None = None, wanted: Sequence[Artifact] 
         in_place=tuple(item.corpus.name for item in shards if item.corpus.spec.folder),
         unknown_sizes=tuple(item.corpus.name for item in shards if download_bytes(item.corpus.spec).unknown),
         heads=sum(heads.values(), NO_HEADS),
-        beam_searched=beam_searched(artifacts),
+        beam_searched=find_beam_searches(artifacts),
     )
 
 
@@ -160,7 +159,7 @@ def _labels(
     if model.codebook is None or teacher is None or (hidden := hidden_features(model.codebook.spec)) is None:
         core_hours = seconds * (1 / MFCC_LABELS_RATE / 3600)
         return StageCost(model.iteration, "labels", core_hours, disk, left_disk)
-    network = teacher_network(model.codebook, store)
+    network = network_of(teacher, store)
     petaflops = seconds * (forward_flops(network, 15.0, hidden.layer) / 1e15) if network else UNKNOWN
     core_hours = seconds * (1 / DECODE_RATE / 3600)
     return StageCost(model.iteration, "labels", core_hours, disk, left_disk, petaflops=petaflops)
@@ -187,7 +186,7 @@ def _fitting_hours(spec: LabelSource, network: NetworkSpec | None) -> float:
 def _codebook(iteration: int, codebook: Codebook, store: Store | None) -> StageCost:
     """The features of the sample, and what is fitted on them."""
     spec, seconds = codebook.spec, sample_seconds(codebook.spec)
-    network = teacher_network(codebook, store) if codebook.teacher else None
+    network = network_of(codebook.teacher, store)
     clustering = _fitting_hours(spec, network)
     hidden = hidden_features(spec)
     if codebook.teacher is None or hidden is None:
@@ -199,7 +198,7 @@ def _codebook(iteration: int, codebook: Codebook, store: Store | None) -> StageC
 
 def _clustering_hours(frames: float, num_clusters: int, network: NetworkSpec | None, passes: int) -> float:
     """Core hours of k-means: in each pass every frame meets every centroid. network: None for MFCC."""
-    width = network.width if network else MFCC_SIZE
+    width = network.width if network else MFCC_CHANNELS
     return 2 * frames * num_clusters * width * passes / CLUSTERING_FLOPS / 3600
 
 
@@ -267,7 +266,7 @@ def _simulation(item: Simulation, hours: Sum, left: frozenset[Artifact]) -> Stag
 
 def _finetune(system: Finetune, store: Store | None, left: frozenset[Artifact]) -> StageCost:
     """The network's passes, and its checkpoints; the head is small beside it."""
-    network, seconds = network_of_system(system, store), seconds_of(system)
+    network, seconds = network_of(system.stands_on, store), seconds_of(system)
     petaflops, disk = UNKNOWN if has_network(system) else NOTHING, NOTHING
     if network:
         petaflops = Sum(flops_of(system, network) / 1e15)

@@ -15,9 +15,8 @@ from wavlm.execution.rates import CORE_FLOPS, DECODE_RATE, ENCODE_RATE, MFCC_RAT
 from wavlm.pipeline.amounts import hours_of, share_to_make
 from wavlm.pipeline.artifacts import Artifact, Codebook, Evaluation, Finetune, Labels, Model, Scores, Shards, Simulation
 from wavlm.pipeline.cost import LENGTH_SECONDS, sample_seconds
-from wavlm.pipeline.evaluation_cost import network_of
-from wavlm.pipeline.finetune_cost import flops_of, network_of_system, seconds_of
-from wavlm.pipeline.imported import teacher_network
+from wavlm.pipeline.finetune_cost import flops_of, seconds_of
+from wavlm.pipeline.imported import network_of
 from wavlm.pipeline.simulation_cost import hours_of_simulation
 from wavlm.pipeline.store import Store
 from wavlm.specs import NetworkSpec, hidden_features
@@ -95,7 +94,7 @@ def _core_seconds(artifact: Artifact, store: Store, flops: float) -> float:
             there = sum(_seconds_of(item, store) for item in artifact.data)
             seconds = there * _state_seconds(artifact, flops, store)
         case Finetune():
-            network = network_of_system(artifact, store)
+            network = network_of(artifact.stands_on, store)
             seconds = flops_of(artifact, network) / flops if network else seconds_of(artifact) / MFCC_RATE
         case _:
             seconds = 0.0
@@ -104,7 +103,7 @@ def _core_seconds(artifact: Artifact, store: Store, flops: float) -> float:
 
 def _state_seconds(artifact: Evaluation, flops: float, store: Store) -> float:
     """What one core needs for all layers of a second of audio; heads and their search are not in it."""
-    network = network_of(artifact, store)
+    network = network_of(artifact.subject, store)
     return forward_flops(network, LENGTH_SECONDS) / flops if network else REFERENCE_FLOPS / flops / MFCC_RATE
 
 
@@ -113,7 +112,7 @@ def _feature_seconds(codebook: Codebook, seconds: float, flops: float, store: St
     hidden = hidden_features(codebook.spec)
     if codebook.teacher is None or hidden is None:
         return seconds * (1 / DECODE_RATE + 1 / MFCC_RATE) * REFERENCE_FLOPS / flops
-    network = teacher_network(codebook, store)
+    network = network_of(codebook.teacher, store)
     return seconds * forward_flops(network, LENGTH_SECONDS, hidden.layer) / flops if network else 0.0
 
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from wavlm.execution.rates import CORE_FLOPS_OF_HEADS, DECODE_RATE, MFCC_RATE
 from wavlm.pipeline.amounts import NOTHING, UNKNOWN, Sum
 from wavlm.pipeline.artifacts import Artifact, Evaluation, Finetune, ImportedModel, Model, Shards, Simulation
-from wavlm.pipeline.imported import find_network
+from wavlm.pipeline.imported import network_of
 from wavlm.pipeline.store import Store
-from wavlm.specs import NetworkSpec
 from wavlm.specs.base import FRAME_RATE_HZ
-from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
+from wavlm.specs.evaluation import FbankBaseline, MfccBaseline
 from wavlm.specs.head_shapes import head_flops
 from wavlm.specs.identity import canonical, key_of
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
@@ -48,33 +47,25 @@ def cost_features(
     for evaluation, data in pairs.values():
         iteration = evaluation.subject.iteration if isinstance(evaluation.subject, Model) else 0
         before, seconds = found.get(iteration, FeaturesCost()), hours[data] * 3600
-        core, petaflops = seconds * (1 / DECODE_RATE / 3600), NOTHING
+        core, petaflops, size = seconds * (1 / DECODE_RATE / 3600), NOTHING, UNKNOWN
+        is_pooled, network = evaluation.spec.head.type == POOLED, network_of(evaluation.subject, store)
         if isinstance(evaluation.subject, FbankBaseline | MfccBaseline):
             core = core + seconds * (1 / MFCC_RATE / 3600)
+            channels = MFCC_CHANNELS if isinstance(evaluation.subject, MfccBaseline) else WIDEST_BASELINE
+            size = seconds * _gigabytes_per_second(channels, 2 * FRAME_RATE_HZ, is_pooled=is_pooled)
+        elif network is None:
+            petaflops = UNKNOWN
         else:
-            network = network_of(evaluation, store)
-            petaflops = seconds * (forward_flops(network, LENGTH_SECONDS) / 1e15) if network else UNKNOWN
-        size = seconds * (_bytes_per_second(evaluation, store) / 1e9) if _is_sized(evaluation, store) else UNKNOWN
+            petaflops = seconds * (forward_flops(network, LENGTH_SECONDS) / 1e15)
+            channels = (network.num_layers + 1) * network.width
+            size = seconds * _gigabytes_per_second(channels, FRAME_RATE_HZ, is_pooled=is_pooled)
         found[iteration] = FeaturesCost(before.core_hours + core, before.petaflops + petaflops, before.gigabytes + size)
     return found
 
 
-def _is_sized(evaluation: Evaluation, store: Store | None) -> bool:
-    is_flat = isinstance(evaluation.subject, FbankBaseline | MfccBaseline)
-    return is_flat or network_of(evaluation, store) is not None
-
-
-def _bytes_per_second(evaluation: Evaluation, store: Store | None) -> float:
-    """Of all states, in float16."""
-    network = network_of(evaluation, store)
-    states, channels, rate_hz = (1, WIDEST_BASELINE, 2 * FRAME_RATE_HZ)
-    if isinstance(evaluation.subject, MfccBaseline):
-        channels = MFCC_CHANNELS
-    if network:
-        states, channels, rate_hz = network.num_layers + 1, network.width, FRAME_RATE_HZ
-    if evaluation.spec.head.type == POOLED:
-        return 2 * states * channels / LENGTH_SECONDS
-    return 2 * states * channels * rate_hz
+def _gigabytes_per_second(channels: int, rate_hz: int, *, is_pooled: bool) -> float:
+    """Of the channels of all states, in float16: of each frame, or of the mean over an utterance."""
+    return 2e-9 * channels * (1 / LENGTH_SECONDS if is_pooled else rate_hz)
 
 
 @dataclass(frozen=True)
@@ -108,7 +99,7 @@ def cost_heads(evaluations: Iterable[Evaluation], store: Store | None) -> dict[i
     return found
 
 
-def beam_searched(artifacts: Iterable[Artifact]) -> tuple[str, ...]:
+def find_beam_searches(artifacts: Iterable[Artifact]) -> tuple[str, ...]:
     """The names of the tasks whose test part a beam search reads, too. What it costs depends on how sure a model is."""
     specs = [item.spec for item in artifacts if isinstance(item, Evaluation | Finetune)]
     decoded = (it.name for it in specs if isinstance(it.task, WritesTexts) and it.task.decoder is not None)
@@ -119,7 +110,7 @@ def _cost_head(evaluation: Evaluation, store: Store | None) -> HeadsCost:
     spec, fit = evaluation.spec, evaluation.spec.fit
     assert fit is not None  # noqa: S101 - its caller looked
     is_network = not isinstance(evaluation.subject, FbankBaseline | MfccBaseline)
-    network = network_of(evaluation, store)
+    network = network_of(evaluation.subject, store)
     alone = network.num_layers + 1 if network and spec.single_layers else 0
     folds = FOLDS if spec.split.type == "folds" else 1
     fits = folds * len(fit.seeds) * (len(fit.learning_rates) + alone)
@@ -133,16 +124,6 @@ def _cost_head(evaluation: Evaluation, store: Store | None) -> HeadsCost:
         return HeadsCost(fits, fits * fit.updates, UNKNOWN, UNKNOWN)
     all_of_them = fits * fit.updates * fit.batch * BACKWARD_FACTOR * operations
     return HeadsCost(fits, fits * fit.updates, Sum(all_of_them / 1e15), Sum(all_of_them / rate / 3600))
-
-
-def network_of(evaluation: Evaluation, store: Store | None) -> NetworkSpec | None:
-    """The network that computes the features; None for baselines without one, and if it is not known yet."""
-    subject = evaluation.subject
-    if isinstance(subject, Model):
-        return subject.network
-    if isinstance(subject, ImportedModel):
-        return find_network(subject, store)
-    return subject.network if isinstance(subject, RandomBaseline) else None
 
 
 def _subject_of(evaluation: Evaluation) -> str:

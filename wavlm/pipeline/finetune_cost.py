@@ -7,24 +7,12 @@ are is known only once they are there.
 from __future__ import annotations
 
 from wavlm.pipeline.artifacts import Finetune, ImportedModel, Model
-from wavlm.pipeline.imported import find_network
-from wavlm.pipeline.store import Store
 from wavlm.specs import NetworkSpec
 from wavlm.specs.evaluation import RandomBaseline
 from wavlm.specs.shapes import BACKWARD_FACTOR, forward_flops
 from wavlm.specs.stages import FinetuneStage
 
 LENGTH_SECONDS = 10.0  # of a typical utterance that is not cut
-
-
-def network_of_system(system: Finetune, store: Store | None) -> NetworkSpec | None:
-    """The network that is trained; None for baselines without one, and if it is not known yet."""
-    subject = system.stands_on
-    if isinstance(subject, Model):
-        return subject.network
-    if isinstance(subject, ImportedModel):
-        return find_network(subject, store)
-    return subject.network if isinstance(subject, RandomBaseline) else None
 
 
 def has_network(system: Finetune) -> bool:

@@ -9,9 +9,10 @@ from wavlm.errors.secrets import without_secrets_in
 from wavlm.export.sources import ModelFiles, find_model, read_model_network
 from wavlm.finetune.sources import find_system
 from wavlm.nn.description import NETWORK_FILE, read_network
-from wavlm.pipeline.artifacts import Codebook, ImportedModel
+from wavlm.pipeline.artifacts import ImportedModel, Model, Teacher
 from wavlm.pipeline.store import Store
-from wavlm.specs import ModelArchive, ModelFolder, ModelSpec, NetworkSpec
+from wavlm.specs import BaselineSpec, ModelArchive, ModelFolder, ModelSpec, NetworkSpec
+from wavlm.specs.evaluation import RandomBaseline
 
 
 def describe_source(artifact: ImportedModel) -> str:
@@ -50,9 +51,11 @@ def find_network(artifact: ImportedModel, store: Store | None) -> NetworkSpec | 
     return artifact.spec.network
 
 
-def teacher_network(codebook: Codebook, store: Store | None) -> NetworkSpec | None:
-    """The network whose layer a codebook clusters; None if there is none, or if it is not known yet."""
-    teacher = codebook.teacher
-    if isinstance(teacher, ImportedModel):
-        return find_network(teacher, store)
-    return teacher.network if teacher else None
+def network_of(subject: Teacher | BaselineSpec | None, store: Store | None) -> NetworkSpec | None:
+    """The network of what is clustered, evaluated or fine-tuned; None if it has none, or if it is not known yet.
+
+    Raises ModelFileError as `find_network` does.
+    """
+    if isinstance(subject, ImportedModel):
+        return find_network(subject, store)
+    return subject.network if isinstance(subject, Model | RandomBaseline) else None

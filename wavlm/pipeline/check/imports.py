@@ -12,7 +12,7 @@ from wavlm.export.sources import check_network, read_model_network
 from wavlm.features.layers import check_grid, check_layers
 from wavlm.pipeline.artifacts import Codebook, ImportedModel
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
-from wavlm.pipeline.imported import describe_source, find_files, place_of, teacher_network
+from wavlm.pipeline.imported import describe_source, find_files, network_of, place_of
 from wavlm.specs import SAMPLE_RATE_HZ, ExternalLabelsSpec, ModelFolder, ModelVersion, hidden_features
 from wavlm.specs.frames import FrameGrid
 
@@ -69,7 +69,7 @@ def check_teachers(wanted: Wanted) -> Iterator[Finding]:
         if hidden is None or codebook.teacher is None:
             continue
         try:
-            network = teacher_network(codebook, wanted.store)
+            network = network_of(codebook.teacher, wanted.store)
             if network:
                 rate_hz = codebook.shards[0].spec.sample_rate_hz if codebook.shards else SAMPLE_RATE_HZ
                 where = f"{codebook.name}, a codebook of {codebook.teacher.name}"

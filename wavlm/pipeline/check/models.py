@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from wavlm.errors import BadDataError, CodedError, UsageError
 from wavlm.pipeline.amounts import add, hours_of
-from wavlm.pipeline.artifacts import Codebook, Finetune, ImportedModel, Model
+from wavlm.pipeline.artifacts import Codebook, Finetune, Model
 from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
-from wavlm.pipeline.imported import find_network
+from wavlm.pipeline.imported import network_of
 from wavlm.pipeline.mixed import expect_alone
-from wavlm.specs import SAMPLE_RATE_HZ, ExternalLabelsSpec, MfccFeatures, NetworkSpec
-from wavlm.specs.evaluation import FbankBaseline, MfccBaseline, RandomBaseline
+from wavlm.specs import SAMPLE_RATE_HZ, ExternalLabelsSpec, MfccFeatures
+from wavlm.specs.evaluation import FbankBaseline, MfccBaseline
 from wavlm.specs.frames import PAPER_FRAMES, FrameGrid, labels_per_frame, mfcc_per_frame
 
 LEAST_FRAMES = {"xvector": 16, "ecapa": 2}  # of heads of one vector per recording: context, and two for a variance
@@ -131,7 +132,9 @@ def _seconds(frames: int, multiple: int, grid: FrameGrid) -> float:
 def check_system_frames(wanted: Wanted) -> Iterator[Finding]:
     """Systems stand on models with a frame every 20 ms: heads and targets count in them."""
     for system in wanted.of(Finetune):
-        network = _network_of(system, wanted)
+        network = None
+        with suppress(CodedError):  # another check says so
+            network = network_of(system.stands_on, wanted.store)
         if network is None or (grid := FrameGrid.of(network)).is_standard:
             continue
         yield UsageError(
@@ -139,17 +142,6 @@ def check_system_frames(wanted: Wanted) -> Iterator[Finding]:
             f"{system.name} stands on a model that makes {grid}, expected a frame of 25 ms every 20 ms, which heads "
             "and targets count in; at the system's model; take a model with 50 frames per second",
         )
-
-
-def _network_of(system: Finetune, wanted: Wanted) -> NetworkSpec | None:
-    """The network beneath a system; None if there is none, or it is not known yet."""
-    subject = system.stands_on
-    if isinstance(subject, ImportedModel):
-        try:
-            return find_network(subject, wanted.store)
-        except CodedError:  # another check says so
-            return None
-    return subject.network if isinstance(subject, Model | RandomBaseline) else None
 
 
 def check_stretches(wanted: Wanted) -> Iterator[Finding]:
