@@ -52,13 +52,11 @@ def evaluate(
     from flows.cli.results import print_board
     from flows.cli.run import run_recipe
     from flows.request import ask, publish_request
-    from wavlm.evaluation.results.board import keep
     from wavlm.pipeline.artifacts import Evaluation
     from wavlm.pipeline.check import NotReadyError
     from wavlm.pipeline.plan import plan
-    from wavlm.pipeline.protocols import check_protocols
     from wavlm.pipeline.resolve import resolve
-    from wavlm.pipeline.scoreboard import find_results
+    from wavlm.pipeline.scoreboard import find_results, make_board
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import find_suite, read_recipe
 
@@ -67,7 +65,7 @@ def evaluate(
     run_recipe(request.recipe, artifact_store, runtime, until=None, load_flow=_load_evaluate)
     resolved = resolve(read_recipe(request.recipe), artifact_store)
     wanted_results = [item for item in plan(resolved) if isinstance(item, Evaluation)]
-    board = keep(check_protocols(find_results(wanted_results, artifact_store), artifact_store))
+    board = make_board(find_results(wanted_results, artifact_store), artifact_store)
     print_board(board, "table", suites={asked.name: [it.name for it in asked.evaluations]})
     console.out.print(f"recipe: {request.recipe}", highlight=False, soft_wrap=True)
     for version in publish_request(request, artifact_store):

@@ -53,11 +53,10 @@ def results(
 
       [cyan]wavlm results --models wavlm-demo:2,fbank --format csv[/]
     """
-    from wavlm.evaluation.results.board import keep, long_rows, to_csv
+    from wavlm.evaluation.results.board import long_rows, to_csv
     from wavlm.evaluation.results.published import read_published
     from wavlm.evaluation.results.published_tables import published_long_rows
-    from wavlm.pipeline.protocols import check_protocols
-    from wavlm.pipeline.scoreboard import choose_subjects, read_stored_results
+    from wavlm.pipeline.scoreboard import choose_subjects, make_board, read_stored_results
     from wavlm.pipeline.store import Store
     from wavlm.specs.yaml import find_suite, list_suites
 
@@ -69,13 +68,13 @@ def results(
         suites = {chosen.name: names}
     wanted = [name for name in models.split(",") if name]
     held = Store(store)
-    board = keep(check_protocols(choose_subjects(read_stored_results(held), wanted), held), names)
-    figures = read_published() if published else ()
-    rows = [*long_rows(board), *published_long_rows(figures, board)]
-    if form == "json":
-        print_json(rows)
-    elif form == "csv":
-        console.out.print(to_csv(rows), end="", markup=False, highlight=False, soft_wrap=True)
+    board = make_board(choose_subjects(read_stored_results(held), wanted), held, names)
+    if form in ("csv", "json"):
+        rows = [*long_rows(board), *published_long_rows(read_published() if published else (), board)]
+        if form == "json":
+            print_json(rows)
+        else:
+            console.out.print(to_csv(rows), end="", markup=False, highlight=False, soft_wrap=True)
     else:
         print_board(board, form, suites=suites, published=published)
     if layers is not None:

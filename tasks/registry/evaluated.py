@@ -14,16 +14,15 @@ from tasks.registry.reference import find_version
 from tasks.registry.runs import fetch_file, has_file, log_file
 from tasks.registry.versions import MODEL_FOLDER, Version
 from wavlm.evaluation.publication import LAYERS_PLOT, publish_results
-from wavlm.evaluation.results.board import Board, keep
+from wavlm.evaluation.results.board import Board
 from wavlm.evaluation.results.facts import EvaluationFacts
 from wavlm.evaluation.results.sections import card_section, page_section, put_section
 from wavlm.pipeline.artifacts import Evaluation, ImportedModel
 from wavlm.pipeline.curves import Point
 from wavlm.pipeline.plan import plan
-from wavlm.pipeline.protocols import check_protocols
 from wavlm.pipeline.published import RESULTS_FOLDER
 from wavlm.pipeline.registration import REPORT_FILE
-from wavlm.pipeline.scoreboard import find_results, own_results, suite_metrics
+from wavlm.pipeline.scoreboard import find_results, make_board, own_results, suite_metrics
 from wavlm.pipeline.store import Store
 from wavlm.specs import ModelVersion, Recipe
 from wavlm.storage.files import write_text
@@ -35,7 +34,7 @@ def add_results(recipe: Recipe, store: Store) -> list[Version]:
     A figure that is there already gets the new value; its history keeps both.
     """
     wanted = [item for item in plan(recipe) if isinstance(item, Evaluation)]
-    board = keep(check_protocols(find_results(wanted, store), store))
+    board = make_board(find_results(wanted, store), store)
     subjects = {it.subject.key: it.subject for it in wanted if isinstance(it.subject, ImportedModel)}
     found = []
     for model in subjects.values():

@@ -38,6 +38,11 @@ def read_stored_results(store: Store) -> list[StoredResult]:
     ]
 
 
+def make_board(results: Iterable[StoredResult], store: Store, evaluations: Sequence[str] = ()) -> Board:
+    """The table of some results, or of those of the named evaluations. What does not follow its protocol says so."""
+    return keep(check_protocols(results, store), evaluations)
+
+
 def board_of(model: Model, recipe: Recipe, store: Store) -> Board:
     """The table of a recipe's suite for one model, as far as the store holds it.
 
@@ -45,7 +50,7 @@ def board_of(model: Model, recipe: Recipe, store: Store) -> Board:
     """
     made_from = [item for item in lineage([model]) if isinstance(item, Model)]
     evaluations = {one.key: one for item in made_from for one in evaluations_of(item, recipe)}
-    return keep(check_protocols(find_results(evaluations.values(), store), store))
+    return make_board(find_results(evaluations.values(), store), store)
 
 
 def systems_board_of(model: Model, recipe: Recipe, store: Store) -> Board:
