@@ -128,10 +128,10 @@ def figures_of(tested: Sequence[Tested]) -> tuple[Figure, ...]:
 
 def _join_seeds(same: Sequence[Figure], mean: float) -> Figure:
     """One figure of several seeds."""
-    values, intervals = [it.value for it in same], [it.interval for it in same]
+    values, known = [it.value for it in same], [it.interval for it in same if it.interval is not None]
     spread = f"mean of {len(same)} seeds, from {min(values):.4g} to {max(values):.4g}"
     joined = None
-    if known := [it for it in intervals if it is not None] if all(intervals) else []:
+    if len(known) == len(same):
         ends = {name: float(np.mean([getattr(it, name) for it in known])) for name in ("low", "high")}
         joined = known[0].model_copy(update=ends)
     note = "; ".join(filter(None, (same[0].note, spread)))
