@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +18,8 @@ from types import SimpleNamespace
 from typing import NoReturn
 
 from tests.faults.events import Control
+from tests.faults.trial import exit_after
 from tests.train import fakes
-from wavlm.errors import CodedError
 from wavlm.errors.boundary import code_errors
 from wavlm.execution import supervisor
 
@@ -100,19 +99,9 @@ def _close_sockets_but(kept: Sequence[int]) -> None:
 
 def _train_and_exit(out: Path) -> NoReturn:
     """As a rank's own process does, whose end says why."""
-    code = 1
-    try:
+
+    def work() -> None:
         with code_errors(out):
             fakes.run(fakes.job(out))
-        code = 0
-    except CodedError as error:
-        code = error.exit_code
-        with suppress(OSError):
-            sys.stderr.write(f"{error}\n")
-    except BaseException:  # noqa: BLE001 - the end of the fork: whatever it is, it is shown
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    raise AssertionError
+
+    exit_after(work)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from tests.faults.events import Control
 from wavlm.errors import CodedError
@@ -60,8 +61,11 @@ def run_forked(
     return start_forked(work, log, control).wait(limit_seconds)
 
 
-def run_teaching(work: Callable[[], object], log: Path) -> Ended:
-    """Run undisturbed work in a fork, then import here what it had to import: later forks need not."""
+def run_teaching(work: Callable[[], object], log: Path, what: str) -> None:
+    """Run undisturbed work in a fork, then import here what it had to import: later forks need not.
+
+    Raises BrokenPromiseError, which says `what` it was, if the work fails.
+    """
     names = log.with_name("imports")
     names.unlink(missing_ok=True)
 
@@ -74,7 +78,7 @@ def run_teaching(work: Callable[[], object], log: Path) -> Ended:
     for name in names.read_text().split() if names.exists() else ():
         with suppress(ImportError):  # a part of a package that only the package itself can import
             import_module(name)
-    return done
+    promise(done.code == 0, f"the undisturbed {what} ended with {done.code}: {done.said[-2000:]}")
 
 
 def start_forked(work: Callable[[], object], log: Path, control: Control | None = None) -> Running:
@@ -109,9 +113,8 @@ class Running:
         return Ended(os.waitstatus_to_exitcode(status), said, seconds)
 
 
-def _work_and_exit(work: Callable[[], object], log: Path, control: Control | None) -> None:
-    code = 1
-    try:
+def _work_and_exit(work: Callable[[], object], log: Path, control: Control | None) -> NoReturn:
+    def begin_and_work() -> None:
         os.setsid()
         os.environ[MARK] = str(os.getpid())
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -120,16 +123,27 @@ def _work_and_exit(work: Callable[[], object], log: Path, control: Control | Non
         if control:
             control.lead()
         work()
+
+    exit_after(begin_and_work)
+
+
+def exit_after(work: Callable[[], object]) -> NoReturn:
+    """Do the work of a fork, and end it as a process of its own would: an error with a code by its exit code."""
+    code = 1
+    try:
+        work()
         code = 0
     except CodedError as error:
-        sys.stderr.write(f"{error}\n")
         code = error.exit_code
+        with suppress(OSError):  # who listens may be gone
+            sys.stderr.write(f"{error}\n")
     except BaseException:  # noqa: BLE001 - the end of the fork: whatever it is, it is shown
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+    raise AssertionError
 
 
 def _wait(child: int, end: float) -> int | None:

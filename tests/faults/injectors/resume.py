@@ -51,8 +51,7 @@ def _prepare(scene_folder: Path) -> Path:
     """A corpus, and beside it what one rank that is never stopped gets of it."""
     folder = scene_folder / "resume"
     shutil.rmtree(folder, ignore_errors=True)
-    done = run_teaching(partial(_write, folder), scene_folder / "log")
-    promise(done.code == 0, f"the undisturbed stream: {done.said[-1500:]}")
+    run_teaching(partial(_write, folder), scene_folder / "log", "stream")
     return folder
 
 
