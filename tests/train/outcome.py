@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from tests.train import fakes
+from tests.kill import in_child
+from tests.train import fakes, pair
 from wavlm.engine.ranks import Ranks
 from wavlm.execution import metrics
 from wavlm.execution.job import TrainJob
 from wavlm.execution.stop import StopRequest
 from wavlm.storage.files import read_json, sha256_of
 from wavlm.train import loop
+from wavlm.train.facts import is_finished
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -33,3 +37,21 @@ def result(out: Path) -> dict[str, object]:
     ]
     counts = read_json(out / "training.json")["mixing"]
     return {"weights": sha256_of(out / "model.safetensors"), "curve": curve, "mixing": counts}
+
+
+def check_two_ranks_and_killed(kind: str, killed: TrainJob, two: Path, unbroken: dict[str, object]) -> None:
+    """Two ranks, and a training that is killed and goes on, end with the bytes of one that nobody disturbed.
+
+    kind: of the job, as `python -m tests.train.fakes` knows it. two: the folder of the two ranks.
+    """
+    ranks = pair.start("tests.train.fakes", kind, two)
+    for rank in ranks:
+        rank.communicate()
+    assert [rank.returncode for rank in ranks] == [0, 0]
+    assert in_child(partial(fakes.run, killed), kill_at=40) == signal.SIGKILL
+    assert not is_finished(killed)
+    fakes.run(killed)
+    assert result(killed.out) == unbroken
+    by_two = result(two)
+    assert by_two["weights"] == unbroken["weights"]
+    assert by_two["curve"] == unbroken["curve"]

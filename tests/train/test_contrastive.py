@@ -11,9 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.kill import in_child
-from tests.train import fakes, pair
-from tests.train.outcome import ALONE, result, run
+from tests.train import fakes
+from tests.train.outcome import ALONE, check_two_ranks_and_killed, run
 from wavlm.engine.wrap import prepare_network
 from wavlm.errors import BadDataError, StoppedError
 from wavlm.execution import metrics
@@ -189,15 +188,5 @@ def test_a_job_without_labels_is_refused_where_the_objective_reads_some(tmp_path
 @pytest.mark.full
 @pytest.mark.slow
 def test_two_ranks_and_a_killed_run_give_the_bytes_of_one(tmp_path: Path, unbroken: dict[str, object]) -> None:
-    ranks = pair.start("tests.train.fakes", "contrast", tmp_path / "two")
-    for rank in ranks:
-        rank.communicate()
-    assert [rank.returncode for rank in ranks] == [0, 0]
-    job = fakes.contrastive_job(tmp_path / "killed", snapshot_every=1)
-    assert in_child(partial(fakes.run, job), kill_at=40) == signal.SIGKILL
-    assert not is_finished(job)
-    fakes.run(job)
-    assert result(job.out) == unbroken
-    two = result(tmp_path / "two")
-    assert two["weights"] == unbroken["weights"]
-    assert two["curve"] == unbroken["curve"]
+    killed = fakes.contrastive_job(tmp_path / "killed", snapshot_every=1)
+    check_two_ranks_and_killed("contrast", killed, tmp_path / "two", unbroken)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -14,10 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.kill import in_child
 from tests.staircases import NUM_CLUSTERS, job_of, levels, write_corpus
 from tests.tiny_specs import tiny_network
-from tests.train import fakes, outcome, pair
+from tests.train import fakes, outcome
 from wavlm.engine.ranks import Ranks
 from wavlm.export.hf import write_hf
 from wavlm.export.hf_config import HEAD_FILE
@@ -27,7 +24,6 @@ from wavlm.nn import WavLM, load_model, save_model
 from wavlm.shards import read_listing
 from wavlm.specs.shapes import num_parameters
 from wavlm.train.data import data_of
-from wavlm.train.facts import is_finished
 from wavlm.train.loop import train
 
 pytestmark = pytest.mark.numeric
@@ -138,16 +134,6 @@ def test_a_training_on_two_streams_measures_the_mean_of_their_baselines(tmp_path
 def test_two_ranks_and_a_killed_run_on_two_streams_give_the_bytes_of_one(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     unbroken = outcome.run(fakes.streams_job(tmp_path / "one"))
-    ranks = pair.start("tests.train.fakes", "streams", tmp_path / "two")
-    for rank in ranks:
-        rank.communicate()
-    assert [rank.returncode for rank in ranks] == [0, 0]
     killed = fakes.streams_job(tmp_path / "killed", snapshot_every=1)
-    assert in_child(partial(fakes.run, killed), kill_at=40) == signal.SIGKILL
-    assert not is_finished(killed)
-    fakes.run(killed)
-    assert outcome.result(killed.out) == unbroken
-    two = outcome.result(tmp_path / "two")
-    assert two["weights"] == unbroken["weights"]
-    assert two["curve"] == unbroken["curve"]
+    outcome.check_two_ranks_and_killed("streams", killed, tmp_path / "two", unbroken)
     assert load_model(killed.out).num_streams == 2
