@@ -91,7 +91,7 @@ def run_evaluation(
             trainee.check_parts(split.dev, split.test)
         trainee.check(size)
     if isinstance(trainees[0], ChecksTested):
-        trainees[0].check_tested([item for split in splits for item in split.test])
+        trainees[0].check_tested(item for split in splits for item in split.test)
     computing: Progress = lambda done, total: progress(COMPUTING * done / max(1, total), 1.0)  # noqa: E731
     features = _prepare(task, splits, inputs, cache, plan or plan_features(inputs.subject), computing)
     fitting: Callable[[float], None] = lambda share: progress(COMPUTING + (1 - COMPUTING) * share, 1.0)  # noqa: E731

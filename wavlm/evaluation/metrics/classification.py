@@ -5,7 +5,7 @@ Legend: U utterances, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,14 +63,18 @@ def count_confusions(references: Sequence[str], found: Sequence[str]) -> Confusi
     return Confusions(classes, counts)
 
 
-def require_classes(references: Sequence[str]) -> None:
-    """Raise BadDataError (METRIC_UNDEFINED) where the references have fewer than two classes."""
-    if len(set(references)) < 2:
-        raise undefined(
-            f"accuracy: all {len(references)} references are of the class '{references[0]}'",
-            "expected at least 2 classes",
-            "check the labels and the split of the corpus",
-        )
+def require_classes(references: Iterable[str]) -> None:
+    """Raise BadDataError (METRIC_UNDEFINED) where references have fewer than two classes. Reads up to the second."""
+    first, count = "", 0
+    for name in references:
+        first, count = name if count == 0 else first, count + 1
+        if name != first:
+            return
+    raise undefined(
+        f"accuracy: all {count} references are of the class '{first}'",
+        "expected at least 2 classes",
+        "check the labels and the split of the corpus",
+    )
 
 
 def are_correct(references: Sequence[str], found: Sequence[str]) -> Bools:

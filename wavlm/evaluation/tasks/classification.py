@@ -7,7 +7,7 @@ Legend: B utterances, C classes of a group.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -136,9 +136,9 @@ class Classifier:
     def check(self, size: Size) -> None:
         """Any size will do."""
 
-    def check_tested(self, test: Sequence[Example]) -> None:
+    def check_tested(self, test: Iterable[Example]) -> None:
         """Raise BadDataError (METRIC_UNDEFINED) for a test part of one class: who always says it would be perfect."""
-        require_classes([_join(_groups(item)) for item in test])
+        require_classes(_join(_groups(item)) for item in test)
 
     def cut(self, example: Example, start: int, stop: int) -> Example:
         """A part of a recording is of the same class."""

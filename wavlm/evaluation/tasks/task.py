@@ -5,7 +5,7 @@ Legend: B utterances, S states, F frames, D channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -140,7 +140,7 @@ class ChecksParts(Protocol):
 class ChecksTested(Protocol):
     """What can say before any work whether all that is tested, of all folds together, can be scored."""
 
-    def check_tested(self, test: Sequence[Example]) -> None:
+    def check_tested(self, test: Iterable[Example]) -> None:
         """Raise BadDataError if it cannot."""
         ...
 
