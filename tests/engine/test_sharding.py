@@ -35,7 +35,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         job.out.mkdir()
         with StopRequest() as stop:
             train(job, fakes.data(job, alone), alone, stop)
-    said = [rank.communicate()[0] for rank in ranks]
+    said = [rank.communicate() for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], said
     return folder
 

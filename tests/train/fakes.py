@@ -26,6 +26,7 @@ from wavlm.engine.ranks import Ranks, join_ranks
 from wavlm.execution.job import LabelledShards, TrainJob
 from wavlm.execution.runtime import Runtime
 from wavlm.execution.stop import StopRequest
+from wavlm.execution.trainer_process import run_to_end
 from wavlm.loader.batch import PackedBatch
 from wavlm.loader.epochs import SamplerState
 from wavlm.loader.masking import Spans
@@ -199,8 +200,13 @@ def crash(out: Path, stride: int) -> int:
     raise AssertionError("itertools.count ended")
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "crash":
-        sys.stdout.write(f"{crash(Path(sys.argv[2]), int(sys.argv[3]))}\n")
+def main(kind: str, out: str, stride: str = "") -> int:
+    if kind == "crash":
+        sys.stdout.write(f"{crash(Path(out), int(stride))}\n")
     else:
-        run({"train": job, "contrast": contrastive_job, "streams": streams_job}[sys.argv[1]](Path(sys.argv[2])))
+        run({"train": job, "contrast": contrastive_job, "streams": streams_job}[kind](Path(out)))
+    return 0
+
+
+if __name__ == "__main__":
+    run_to_end(lambda: main(*sys.argv[1:]))

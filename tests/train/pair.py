@@ -27,6 +27,7 @@ from wavlm.errors import CodedError
 from wavlm.execution.job import TrainJob
 from wavlm.execution.stop import StopRequest
 from wavlm.execution.supervisor import start_ranks
+from wavlm.execution.trainer_process import run_to_end
 from wavlm.loader.batch import PackedBatch
 from wavlm.train import loop
 from wavlm.train.loop import train
@@ -43,7 +44,7 @@ def start(module: str, *arguments: object) -> list[subprocess.Popen[bytes]]:
     return start_ranks([sys.executable, "-m", module, *map(str, arguments)], 2, output=subprocess.PIPE)
 
 
-def main(out: Path) -> None:
+def main(out: Path) -> int:
     runtime = fakes.job(out).runtime
     with StopRequest() as stop, join_ranks(runtime) as ranks:
         rank = Rank(out, ranks, stop)
@@ -64,6 +65,7 @@ def main(out: Path) -> None:
             sys.addaudithook(slow_disk)
         _set_pg_timeout(PATIENCE)
         rank.run("slow-disk")
+    return 0
 
 
 def slow_disk(event: str, arguments: tuple[Any, ...]) -> None:
@@ -111,4 +113,4 @@ class Rank:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    run_to_end(lambda: main(Path(sys.argv[1])))

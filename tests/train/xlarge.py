@@ -13,6 +13,7 @@ from tests.train import fakes
 from wavlm.engine.ranks import Ranks, join_ranks
 from wavlm.execution.job import TrainJob
 from wavlm.execution.stop import StopRequest
+from wavlm.execution.trainer_process import run_to_end
 from wavlm.specs.yaml import read_network
 from wavlm.train.loop import train
 
@@ -32,11 +33,12 @@ def run(made: TrainJob, ranks: Ranks, stop: StopRequest) -> None:
     train(made, fakes.data(made, ranks), ranks, stop)
 
 
-def main(out: Path) -> None:
+def main(out: Path) -> int:
     split = job(out, shard_parameters=True, checkpoint_activations=True)
     with StopRequest() as stop, join_ranks(split.runtime) as ranks:
         run(split, ranks, stop)
+    return 0
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    run_to_end(lambda: main(Path(sys.argv[1])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import logging
 import os
 import sys
@@ -12,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn, Protocol, TypeVar
 
-from wavlm.errors import EXIT_LOCKED, EXIT_STOPPED, CodedError
+from wavlm.errors import EXIT_BUG, EXIT_LOCKED, EXIT_STOPPED, CodedError
 from wavlm.errors.boundary import code_errors
 from wavlm.execution.exit_note import (
     ExitNote,
@@ -78,10 +79,20 @@ def _say_why(name: str, error: CodedError, *, pipe: int | None, out: Path | None
             write_exit_note(out, note)
 
 
-def end_process(code: int) -> NoReturn:
-    """Exit; if not well, without Python's cleanup, which would wait for other ranks: 75 may be of this rank alone."""
+def run_to_end(main: Callable[[], int]) -> NoReturn:
+    """Run `main` and exit with its code, without the end of Python's interpreter.
+
+    A thread of gloo lets go of its last tensor a little after its collective, and takes Python's lock for that. If the
+    interpreter ends in between, the thread aborts the process: a rank that had done all its work ended with SIGABRT
+    (pytorch#190489). Exit handlers run only after work that went well: others might wait for other ranks.
+    """
+    try:
+        code = main()
+    except Exception:
+        logging.getLogger(__name__).exception("this is a bug")
+        code = EXIT_BUG
     if code == 0:
-        sys.exit(code)
+        atexit._run_exitfuncs()  # noqa: SLF001 - no public function does it
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -10,7 +10,7 @@ import sys
 
 from wavlm.execution.finetune_job import FinetuneJob, read_finetune_job
 from wavlm.execution.stop import StopRequest
-from wavlm.execution.trainer_process import SayWhy, end_process, run_job
+from wavlm.execution.trainer_process import SayWhy, run_job, run_to_end
 from wavlm.finetune.facts import is_tuned
 
 log = logging.getLogger("wavlm.finetune")
@@ -37,4 +37,4 @@ def _tune(job: FinetuneJob, stop: StopRequest, say_why: SayWhy) -> None:
 
 if __name__ == "__main__":
     with StopRequest() as requested:
-        end_process(main(sys.argv[1:], requested))
+        run_to_end(lambda: main(sys.argv[1:], requested))

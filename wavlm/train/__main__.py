@@ -11,7 +11,7 @@ import sys
 
 from wavlm.execution.job import TrainJob, read_job
 from wavlm.execution.stop import StopRequest
-from wavlm.execution.trainer_process import SayWhy, end_process, run_job
+from wavlm.execution.trainer_process import SayWhy, run_job, run_to_end
 from wavlm.train.facts import is_finished
 
 log = logging.getLogger("wavlm.train")
@@ -40,4 +40,4 @@ def _train(job: TrainJob, stop: StopRequest, say_why: SayWhy) -> None:
 
 if __name__ == "__main__":
     with StopRequest() as requested:
-        end_process(main(sys.argv[1:], requested))
+        run_to_end(lambda: main(sys.argv[1:], requested))
