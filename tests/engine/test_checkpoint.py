@@ -49,6 +49,14 @@ def weights(made: TrainingTensors) -> list[bytes]:
     return [p.detach().numpy().tobytes() for p in made.network.parameters()]
 
 
+def test_what_an_attempt_that_ended_had_not_removed_yet_is_removed_by_the_next(tmp_path: Path) -> None:
+    """It may end between the new snapshot and the old one's removal. The next one finds the new one complete."""
+    for update in (1, 2, 3):
+        save(tmp_path, training(), update, keep=3)
+    save(tmp_path, training(), 3, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000002", "step-000000003"]
+
+
 def test_going_on_from_a_snapshot_gives_the_same_bits(tmp_path: Path) -> None:
     unbroken = training(steps=5)
     save(tmp_path, training(steps=3), 3)

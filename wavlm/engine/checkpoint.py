@@ -82,8 +82,15 @@ def write(folder: Path, files: Mapping[str, Tensors], state: CheckpointState, ke
     """
     folder.mkdir(exist_ok=True)
     final = folder / f"step-{state.update:09d}"
-    if final.exists():
-        return final  # the same update of the same job has the same bytes
+    if not final.exists():  # the same update of the same job has the same bytes
+        _write_new(final, files, state)
+    for old in list_checkpoints(folder)[keep:]:  # an attempt may have ended before it removed them
+        _remove(old)
+    return final
+
+
+def _write_new(final: Path, files: Mapping[str, Tensors], state: CheckpointState) -> None:
+    folder = final.parent
     for leftover in folder.glob(".step-*"):
         shutil.rmtree(leftover)
     partial = folder / f".{final.name}.partial"
@@ -97,9 +104,6 @@ def write(folder: Path, files: Mapping[str, Tensors], state: CheckpointState, ke
         write_json(partial / MANIFEST, {name: sha256_of(partial / name) for name in names})
         partial.rename(final)
         sync(folder)
-    for old in list_checkpoints(folder)[keep:]:
-        _remove(old)
-    return final
 
 
 def find_newest(folder: Path, fingerprint: Mapping[str, JsonValue]) -> Path | None:
