@@ -103,6 +103,11 @@ def test_a_library_that_cannot_be_loaded_for_want_of_memory_is_no_bug() -> None:
     assert to_coded(ImportError("cannot import name 'fft'")) is None
 
 
+def test_no_room_for_the_code_that_onednn_makes_is_no_bug() -> None:
+    assert isinstance(to_coded(RuntimeError("could not create a primitive")), NoResourcesError)
+    assert to_coded(RuntimeError("could not create a primitive descriptor for a convolution")) is None
+
+
 def test_what_fails_on_the_way_out_does_not_hide_that_there_was_no_memory() -> None:
     error = ImportError("cannot import name 'x'")
     error.__context__ = KeyError("while leaving a block")

@@ -114,6 +114,7 @@ _EXHAUSTED_IN_TEXT = (
     "can't start new thread", "unable to start watchdog thread", "can't allocate memory", "Cannot allocate memory",
     "failed to map segment from shared object", "cannot map zero-fill pages", "Too many open files",
 )  # fmt: skip
+_NO_ROOM_FOR_CODE = re.compile(r"could not create a primitive(?! descriptor)")  # says oneDNN, which makes its code
 MAX_CHARACTERS = 500  # of what a library says
 
 
@@ -197,8 +198,10 @@ def _is_exhausted(error: BaseException) -> bool:
 
 def _says_exhausted(error: BaseException) -> bool:
     """Python and torch say it by words; so does the dynamic linker, because libraries are loaded when first used."""
-    is_said = isinstance(error, RuntimeError | ImportError) and any(word in str(error) for word in _EXHAUSTED_IN_TEXT)
-    return is_said or isinstance(error, MemoryError)
+    if isinstance(error, RuntimeError | ImportError):
+        said = str(error)
+        return any(word in said for word in _EXHAUSTED_IN_TEXT) or bool(_NO_ROOM_FOR_CODE.search(said))
+    return isinstance(error, MemoryError)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

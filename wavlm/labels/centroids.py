@@ -39,7 +39,7 @@ class Centroids:
     def write_index(self, path: Path) -> None:
         """Write the centroids as a faiss index, for other tools. Nothing here reads it."""
         with atomic_path(path) as temporary:
-            faiss.write_index(self._index, str(temporary))
+            temporary.write_bytes(faiss.serialize_index(self._index).tobytes())  # faiss's own errors tell no errno
 
     def search(self, frames: Floats) -> tuple[Labels, Floats]:
         """Label of each frame and squared distance to its centroid: (F, D) -> (F,), (F,).

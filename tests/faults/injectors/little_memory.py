@@ -39,6 +39,8 @@ def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:
     root = prepare_chain(scene.folder)
     done = run_forked(partial(_work, root, USES[(point - 1) % len(USES)], point), scene.folder / "log")
     promise(done.code == 0 or is_crash(done), f"ended with {done.code}: {done.said[-800:]}")
+    again = run_forked(partial(_use_again, root, USES[(point - 1) % len(USES)]), scene.folder / "log")
+    promise(again.code == 0, f"once there is memory again it ended with {again.code}: {again.said[-800:]}")
     codes = [line for line in done.said.splitlines() if line.startswith("with ")]
     return max(1, len(codes)), "; ".join(codes)
 
@@ -54,8 +56,13 @@ def _work(root: Path, use: Consumer, seed: int) -> None:
             said = _use(Chain(root), use, out / str(number), (size, whole))
         sys.stdout.write(f"with {size >> 10} KiB more: {said}\n")
         sys.stdout.flush()
+
+
+def _use_again(root: Path, use: Consumer) -> None:
+    """In a process of its own: oneDNN remembers what it had no memory for, so a process goes on failing at it."""
+    whole = (root / f"expected-{USES.index(use)}").read_text()
     with no_pictures():
-        assert use(Chain(root), out / "unlimited") == whole, "another result once there is memory again"
+        assert use(Chain(root), root / "out" / "unlimited") == whole, "another result"
 
 
 def _use(chain: Chain, use: Consumer, out: Path, limit: tuple[int, str]) -> str:
