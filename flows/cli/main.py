@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import platform
 import sys
+from contextlib import ExitStack
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -33,8 +35,10 @@ from flows.cli import ui as cli_ui
 from flows.cli.hints import Given
 from wavlm.errors import EXIT_BUG, EXIT_USAGE
 from wavlm.execution.installation import DISTRIBUTION
-from wavlm.execution.stop import end_on_signals, end_within
+from wavlm.execution.stop import end_on_signals, end_process, end_within
+from wavlm.storage.disk_watch import watch_disk
 
+MOST_PLACES = 8  # of a command line whose disks are watched; thousands of recordings have few folders
 EXIT_SECONDS = 60.0  # for what Prefect still tells its server; one that hangs or is gone is asked for many minutes
 app = typer.Typer(
     name="wavlm",
@@ -112,7 +116,7 @@ def main() -> None:
     finally:
         end_on_signals(code)  # what Prefect and our server do at exit is not worth a stack trace
         end_within(EXIT_SECONDS, code)
-    sys.exit(code)
+    end_process(code)
 
 
 def _run() -> int:
@@ -120,7 +124,10 @@ def _run() -> int:
     console.set_up_logging(given.complete)
     console.raise_on_signals()
     try:
-        return int(app(prog_name="wavlm", standalone_mode=False, obj=given) or 0)
+        with ExitStack() as watched:
+            for place in _find_places(sys.argv[1:]):
+                watched.enter_context(watch_disk(place, flush=False))
+            return int(app(prog_name="wavlm", standalone_mode=False, obj=given) or 0)
     except typer.TyperException as error:
         if error.format_message():  # help was printed if there is none
             console.print_error(usage.to_coded(error))
@@ -131,6 +138,12 @@ def _run() -> int:
             raise
         console.print_error(error, given.complete)
         return code
+
+
+def _find_places(words: list[str]) -> list[Path]:
+    """What a command line names of files and folders: their disks are watched before anybody looks at them."""
+    paths = [Path(word) for word in words if "/" in word and not word.startswith("-") and "://" not in word]
+    return list(dict.fromkeys([*paths[:MOST_PLACES], *(path.parent for path in paths)]))[: 2 * MOST_PLACES]
 
 
 def _find_takers() -> dict[str, bool]:

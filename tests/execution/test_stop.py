@@ -23,3 +23,34 @@ sys.exit(3)
 def test_a_process_that_waits_at_its_end_is_ended(waits: float, limit: float, code: int) -> None:
     command = [sys.executable, "-c", ENDS, str(waits), str(limit)]
     assert subprocess.run(command, cwd=ROOT, check=False, timeout=300).returncode == code
+
+
+LAST = """
+import atexit, sys
+from wavlm.execution.stop import end_process
+
+class Late:
+    def __del__(self):
+        sys.stdout.write("the interpreter ends\\\\n")
+
+held = Late()
+atexit.register(print, "a handler")
+print("buffered")
+end_process(int(sys.argv[1]), has_handlers=sys.argv[2] == "True")
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "has_handlers", "said"), [(0, True, "buffered\na handler\n"), (69, False, "buffered\n")]
+)
+def test_a_process_ends_without_the_end_of_the_interpreter(code: int, has_handlers: bool, said: str) -> None:
+    """In that end a stop signal kills, though all the work is done, and threads of gloo abort."""
+    command = [sys.executable, "-c", LAST, str(code), str(has_handlers)]
+    done = subprocess.run(command, cwd=ROOT, check=False, timeout=300, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, said)
+
+
+def test_who_no_longer_listens_is_no_error() -> None:
+    program = "import os\nfrom wavlm.execution.stop import end_process\nprint('x')\nos.close(1)\nend_process(0)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=300, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")

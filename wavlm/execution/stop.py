@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -75,3 +76,22 @@ def end_within(seconds: float, code: int) -> None:
     timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
+
+
+def end_process(code: int, *, has_handlers: bool = True) -> NoReturn:
+    """Run the exit handlers, write out what is buffered, and exit without the end of Python's interpreter.
+
+    In that end two things would go wrong. Signals have their default meaning again, so one that comes then ends a
+    process by itself which has done all its work. And a thread of gloo that drops its last tensor takes Python's lock
+    for that, which aborts the process (pytorch#190489).
+    """
+    import atexit
+    import logging  # here, because a command handles signals before it imports what takes time
+
+    if has_handlers:
+        atexit._run_exitfuncs()  # noqa: SLF001 - no public function does it
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # who listens may be gone
+            stream.flush()
+    os._exit(code)

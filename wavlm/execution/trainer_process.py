@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import logging
-import os
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -23,6 +20,7 @@ from wavlm.execution.exit_note import (
     send_exit_note,
     write_exit_note,
 )
+from wavlm.execution.stop import end_process
 
 SayWhy = Callable[[CodedError], None]
 
@@ -80,20 +78,10 @@ def _say_why(name: str, error: CodedError, *, pipe: int | None, out: Path | None
 
 
 def run_to_end(main: Callable[[], int]) -> NoReturn:
-    """Run `main` and exit with its code, without the end of Python's interpreter.
-
-    A thread of gloo lets go of its last tensor a little after its collective, and takes Python's lock for that. If the
-    interpreter ends in between, the thread aborts the process: a rank that had done all its work ended with SIGABRT
-    (pytorch#190489). Exit handlers run only after work that went well: others might wait for other ranks.
-    """
+    """Run `main` and exit with its code. Exit handlers run only after work that went well: they may wait for others."""
     try:
         code = main()
     except Exception:
         logging.getLogger(__name__).exception("this is a bug")
         code = EXIT_BUG
-    if code == 0:
-        atexit._run_exitfuncs()  # noqa: SLF001 - no public function does it
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    end_process(code, has_handlers=code == 0)
