@@ -12,7 +12,7 @@ from pydantic import Field
 
 from flows.make import make, make_with_inputs
 from flows.request import Request, ask, publish_request
-from flows.work import work
+from flows.work import under_way, work
 from tasks.orchestration.names import name_flow_run
 from wavlm.errors import UsageError
 from wavlm.execution.runtime import Runtime
@@ -55,11 +55,11 @@ def evaluate(
                 f"the suite {suite} was given, and no model; in the parameters; name the model, or leave the suite out",
             )
         return work(recipe, store, runtime, lambda items: _choose(items, iteration), _make_one)
-    artifact_store = Store(Path(store))
-    request = ask(model, _find_suite(recipe, suite), artifact_store)
-    state = work(str(request.recipe), store, runtime, tuple, make_with_inputs)
-    _conclude(request, artifact_store)
-    return state
+    with under_way(store) as artifact_store:
+        request = ask(model, _find_suite(recipe, suite), artifact_store)
+        state = work(str(request.recipe), store, runtime, tuple, make_with_inputs)
+        _conclude(request, artifact_store)
+        return state
 
 
 def _choose(artifacts: Sequence[Artifact], iteration: int | None) -> tuple[Artifact, ...]:

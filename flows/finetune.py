@@ -8,12 +8,11 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.make import make_with_inputs
-from flows.work import work
+from flows.work import under_way, work
 from tasks.orchestration.names import name_flow_run
 from tasks.requests import request_system
 from wavlm.execution.runtime import Runtime
 from wavlm.pipeline.selection import select_needed
-from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 
 DEFAULT_RUNTIME = Runtime()
@@ -37,5 +36,6 @@ def finetune(
         going_on_from: The system whose training goes on: a folder, NAME@ALIAS, or another system's name. Empty: none,
             or what the system's file says.
     """
-    recipe = request_system(Path(system), model, Store(Path(store)), going_on_from)
-    return work(str(recipe), store, runtime, lambda items: select_needed(items, None), make_with_inputs)
+    with under_way(store) as artifact_store:
+        recipe = request_system(Path(system), model, artifact_store, going_on_from)
+        return work(str(recipe), store, runtime, lambda items: select_needed(items, None), make_with_inputs)

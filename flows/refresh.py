@@ -49,7 +49,7 @@ def refresh(
         anyway: Begin the next number also if there is no new speech and no other model.
     """
     require_launcher(runtime)
-    artifact_store, recipe_spec = Store(Path(store)), read_recipe(Path(recipe))
+    recipe_spec = read_recipe(Path(recipe))
     # A number is sealed only once the registry has the model: one that does not answer fails the run, which is tried
     # again.
     here = (without_gpus(runtime) if training else runtime).model_copy(update={"require_registry": True})
@@ -60,7 +60,7 @@ def refresh(
             take_corpora(resolved, where)
         make_one(artifact, resolved, where, how)
 
-    with under_way(), alone(recipe_spec, artifact_store, runtime):
+    with under_way(store) as artifact_store, alone(recipe_spec, artifact_store, runtime):
         begun = begin(
             recipe_spec,
             artifact_store,

@@ -31,6 +31,7 @@ from wavlm.pipeline.plan import plan
 from wavlm.pipeline.store import Store
 from wavlm.specs import Recipe
 from wavlm.specs.gate import is_of_task
+from wavlm.storage.disk_watch import watch_disk
 from wavlm.storage.holders import name_run
 
 MakeOne = Callable[[Artifact, Recipe, Store, Runtime], None]
@@ -40,10 +41,14 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def under_way() -> Iterator[None]:
-    """What holds for a flow while it works: requests have time limits, logs are sent, and it says that it lives."""
-    with bound_engine(), send_logs(), name_run(current_name()), answer_when_lost():
-        yield
+def under_way(store: str) -> Iterator[Store]:
+    """The store that a flow works on, and what holds meanwhile.
+
+    Requests have time limits, logs are sent, the flow says that it lives, and the disk is watched from the first look.
+    """
+    root = Path(store)
+    with watch_disk(root), bound_engine(), send_logs(), name_run(current_name()), answer_when_lost():
+        yield Store(root)
 
 
 def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that differ between flows
@@ -63,9 +68,8 @@ def work(  # noqa: PLR0913, PLR0915 - what, where, how, and two things that diff
     `tell` is called when all of them are there. `is_here`: whether this machine makes all of it, so that it can be said
     how long that takes. `is_today`: folders as they are now, whatever the newest refresh has taken.
     """
-    artifact_store = Store(Path(store))
     redo = make_one is make_again
-    with under_way():
+    with under_way(store) as artifact_store:
         with one_look():  # and a fresh one when files are read into a part
             for warning in check_ready(recipe, artifact_store, runtime, choose, redo=redo, is_today=is_today):
                 logger.warning("%s", warning)

@@ -11,6 +11,7 @@ import typer
 from flows.cli.complete import complete_corpus, complete_iteration, complete_model, complete_recipe
 from flows.cli.hints import Given
 from wavlm.execution.runtime import ExecutorName
+from wavlm.storage.disk_watch import watch_disk
 from wavlm.storage.mirror.address import read_address
 
 DEFAULT_STORE = Path("store")
@@ -24,10 +25,13 @@ def _read_store(text: str | Path) -> Path:
 
 
 def _take_store(context: typer.Context, param: typer.CallbackParam, value: Path) -> Path:
-    """The folder, with `~` replaced: a shell does not do so in `--store=~/store`."""
+    """The folder, with `~` replaced: a shell does not do so in `--store=~/store`. Its disk is watched from now on."""
     if _was_typed(context, param):
         Given.of(context).store = str(value)
-    return Path(os.path.expanduser(value))  # noqa: PTH111 - that of Path raises RuntimeError
+    store = Path(os.path.expanduser(value))  # noqa: PTH111 - that of Path raises RuntimeError
+    if not context.resilient_parsing:  # while a shell completes
+        context.with_resource(watch_disk(store))
+    return store
 
 
 def _take_recipe(context: typer.Context, value: Path) -> Path:

@@ -60,8 +60,8 @@ class Campaign:
         injector, began = _injector(row), _now()
         try:
             of = self._counts.setdefault(row.id, 0) or injector.count(self.scene, row)
-        except BrokenPromiseError as error:
-            self._note(row, (0, 0), ("FAILED", 1, f"without a fault: {error}"), began)
+        except Exception as error:  # noqa: BLE001 - of the injector, too: the other rows are tried
+            self._note(row, (0, 0), ("FAILED", 1, f"without a fault: {error!r}"), began)
             return
         self._counts[row.id] = of
         failed = {item.point for item in self.results.by_row().get(row.id, []) if item.verdict == "FAILED"}
@@ -77,6 +77,8 @@ class Campaign:
             outcome: Outcome = ("held", trials, detail)
         except BrokenPromiseError as error:
             outcome = ("FAILED", 1, str(error))
+        except Exception as error:  # noqa: BLE001 - of the injector: the other points are tried
+            outcome = ("FAILED", 1, f"the trial itself failed: {error!r}")
         self._note(row, (point, of), outcome, began)
 
     def _note(self, row: Row, place: tuple[int, int], outcome: Outcome, began: tuple[float, float]) -> None:

@@ -2,7 +2,9 @@
 // or failing. All processes of a program share one block of control, a file that FAULTS_CONTROL names.
 //
 // Events: opening for writing, write, flush, truncate, rename, link, remove, new folder. tests/faults/events.py arms it.
+// Looks are no events. They hang, too, once an event hangs, and from the first one on if `at` is 0.
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -109,9 +112,11 @@ static void hang(void) {
   }
 }
 
-// Reading hangs, too, once the disk does.
+// Looking and reading hang, too, once the disk does.
 static void hang_if_hung(const char *path) {
-  if (control && control->armed && control->action == HANG && control->fired && is_below(path)) hang();
+  if (!control || !control->armed || control->action != HANG || !is_below(path)) return;
+  if (control->at == 0) control->fired = 1;
+  if (control->fired) { int before = errno; hang(); errno = before; }
 }
 
 // 0: go on; 1: fail; 2: do half of the write, then die.
@@ -213,6 +218,26 @@ BY_FILE(syncfs, "flush-all", SPACE)
   if (control && control->armed) STOP_IF(happens("write", path_of(file, whole), NULL, SPACE), -1); return real(file, size); }
 TRUNCATE(ftruncate, off_t)
 TRUNCATE(ftruncate64, off64_t)
+
+#define LOOK(name, type) int name(const char *path, struct type *into) { REAL(int, name, const char *, struct type *); \
+  char whole[PATH_MAX]; if (control && control->armed) hang_if_hung(absolute(AT_FDCWD, path, whole)); return real(path, into); }
+LOOK(stat, stat)
+LOOK(stat64, stat64)
+LOOK(lstat, stat)
+LOOK(lstat64, stat64)
+LOOK(statvfs, statvfs)
+LOOK(statvfs64, statvfs64)
+#define LOOKAT(name, type) int name(int folder, const char *path, struct type *into, int flags) { \
+  REAL(int, name, int, const char *, struct type *, int); char whole[PATH_MAX]; \
+  if (control && control->armed) hang_if_hung(absolute(folder, path, whole)); return real(folder, path, into, flags); }
+LOOKAT(fstatat, stat)
+LOOKAT(fstatat64, stat64)
+DIR *opendir(const char *path) {
+  REAL(DIR *, opendir, const char *);
+  char whole[PATH_MAX];
+  if (control && control->armed) hang_if_hung(absolute(AT_FDCWD, path, whole));
+  return real(path);
+}
 
 int rename(const char *path, const char *other) {
   REAL(int, rename, const char *, const char *);

@@ -64,7 +64,7 @@ def test_a_disk_that_answers_is_not_named(tmp_path: Path, caplog: pytest.LogCapt
         lock.touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disk_watch, "SILENT_SECONDS", 60.0)
-        patch.setattr(disk_watch, "sync", _noting(asked))
+        patch.setattr(disk_watch, "_ask", _noting(asked))
         with watch_disk(lock):
             for _ in range(3):
                 assert asked.acquire(timeout=60)
@@ -73,13 +73,35 @@ def test_a_disk_that_answers_is_not_named(tmp_path: Path, caplog: pytest.LogCapt
 
 
 def _noting(asked: threading.Semaphore) -> object:
-    sync = disk_watch.sync
+    ask = disk_watch._ask
 
-    def sync_and_note(path: Path) -> None:
+    def ask_and_note(path: Path, *, flush: bool) -> None:
         asked.release()
-        sync(path)
+        ask(path, flush=flush)
 
-    return sync_and_note
+    return ask_and_note
+
+
+def test_a_path_is_watched_once_until_its_last_user_leaves(tmp_path: Path) -> None:
+    def count() -> int:
+        return sum(thread.name == "disk-watch" for thread in threading.enumerate())
+
+    with watch_disk(tmp_path):
+        with watch_disk(tmp_path), watch_disk(tmp_path / "other"):
+            assert count() == 2
+        wait_until(lambda: count() == 1)
+    wait_until(lambda: count() == 0)
+
+
+def test_a_pipe_that_a_command_line_names_is_no_silent_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    os.mkfifo(tmp_path / "list")
+    asked = threading.Semaphore(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disk_watch, "_ask", _noting(asked))
+        with watch_disk(tmp_path / "list", flush=False):
+            for _ in range(20):
+                assert asked.acquire(timeout=60)
+    assert not caplog.records
 
 
 def test_a_machine_without_room_for_a_thread_is_asked_again(

@@ -35,6 +35,7 @@ from wavlm.features.mfcc import Floats
 from wavlm.nn import WavLM
 from wavlm.shards.waveform import read_whole
 from wavlm.specs.frames import FrameGrid
+from wavlm.storage.disk_watch import watch_disk
 from wavlm.storage.files import open_atomic, sha256_of, write_json
 from wavlm.storage.parquet import write_parquet
 
@@ -88,7 +89,8 @@ def write_folder_features(  # noqa: PLR0913, PLR0917 - what, of what, where, how
     files that have changed since) and BadDataError (CORPUS_EMPTY).
     """
     plan = plan or extraction_plan(1)
-    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if _is_audio_file(path)]
+    with watch_disk(folder):
+        names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if _is_audio_file(path)]
     if not names:
         raise BadDataError("CORPUS_EMPTY", f"found no audio file; at {folder}; name the folder of the audio")
     network = load(model)

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -29,6 +30,7 @@ from wavlm.pipeline.resolve_models import read_models, resolve_models
 from wavlm.pipeline.store import Store
 from wavlm.specs import CorpusSpec, FolderSource, HoldOut, Recipe, Spec
 from wavlm.specs.identity import canonical
+from wavlm.storage.disk_watch import watch_disk
 
 if TYPE_CHECKING:  # their libraries are imported where there is a folder
     from wavlm.corpus.contents import FolderContents
@@ -65,7 +67,8 @@ def resolve(recipe: Recipe, store: Store, *, is_today: bool = False) -> Recipe:
 
 def resolve_corpus(spec: CorpusSpec, store: Store) -> CorpusSpec:
     """One corpus of a recipe, resolved. Raises as `resolve`."""
-    return _keep_rule(_fill_in(fill_in_digests(spec, store), store), store)
+    with watch_folder(spec):
+        return _keep_rule(_fill_in(fill_in_digests(spec, store), store), store)
 
 
 def read_folders(
@@ -106,10 +109,11 @@ def read_folder(
     download_unknown(spec, store, progress)
     from wavlm.corpus.contents import Outside, find_folder, read_contents
 
-    cache = contents_cache(spec, store)
-    if cache is None or _is_pinned_and_gone(spec) or recall(cache):
-        return
-    note(cache, read_contents(find_folder(spec), cache, progress, stall_seconds, Outside.of(spec)))
+    with watch_folder(spec):
+        cache = contents_cache(spec, store)
+        if cache is None or _is_pinned_and_gone(spec) or recall(cache):
+            return
+        note(cache, read_contents(find_folder(spec), cache, progress, stall_seconds, Outside.of(spec)))
 
 
 def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
@@ -126,6 +130,11 @@ def corpora_of(recipe: Recipe) -> tuple[CorpusSpec, ...]:
 def unknown_corpora(resolved: Recipe) -> tuple[str, ...]:
     """Names of the corpora of a resolved recipe that have to be read, or downloaded, before the keys are known."""
     return tuple(spec.name for spec in corpora_of(resolved) if not Corpus(spec).is_known)
+
+
+def watch_folder(spec: CorpusSpec) -> AbstractContextManager[None]:
+    """While the block runs, the disk of a corpus' folder is named if it does not answer; nothing for archives."""
+    return nullcontext() if spec.folder is None else watch_disk(_place(spec.folder))
 
 
 def contents_cache(spec: CorpusSpec, store: Store) -> Cache | None:

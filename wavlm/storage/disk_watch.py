@@ -1,8 +1,8 @@
 """A disk that does not answer any more is named within two minutes, and is not waited for without end.
 
-A write to such a disk never returns, and no signal ends it. So a thread of its own asks the disk, too: it flushes the
-file of the lock, whose time the lease renews. What hangs there hangs for the work. The work goes on when the disk
-answers again; after a quarter of an hour the process ends, so that a scheduler sees it.
+A look at such a disk, or a write to it, never returns, and no signal ends it. So a thread of its own asks the disk,
+too. What hangs there hangs for the work. The work goes on when the disk answers again; after a quarter of an hour the
+process ends, so that a scheduler sees it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -29,38 +30,49 @@ SILENT = (
 )
 
 log = logging.getLogger(__name__)
+_changing = threading.Lock()
+_ends: dict[Path, threading.Event] = {}  # of the paths that are watched
+_users: Counter[Path] = Counter()
 
 
 @contextmanager
-def watch_disk(lock: Path) -> Iterator[None]:
-    """While the block runs, say so if the disk of a lock's file does not answer; end this process with 75 at last.
+def watch_disk(path: Path, *, flush: bool = True) -> Iterator[None]:
+    """While the block runs, say so if the disk of a file or folder does not answer; end this process with 75 at last.
 
-    The file need not be there: to look for it asks the disk as well.
+    path: a store, a folder of recordings, or the file of a lock that is renewed. It need not be there: to look for it
+    asks the disk as well. A path that is watched already is not watched twice.
+    flush: it is also opened and flushed, which asks more of a disk; but a pipe would never open.
     """
-    ended = threading.Event()
-    threading.Thread(target=_watch, args=(lock, ended), name="disk-watch", daemon=True).start()
+    with _changing:
+        _users[path] += 1
+        if _users[path] == 1:
+            _ends[path] = threading.Event()
+            threading.Thread(target=_watch, args=(path, _ends[path], flush), name="disk-watch", daemon=True).start()
     try:
         yield
     finally:
-        ended.set()
+        with _changing:
+            _users[path] -= 1
+            if not _users[path]:
+                _ends.pop(path).set()
 
 
-def _watch(lock: Path, ended: threading.Event) -> None:
+def _watch(path: Path, ended: threading.Event, flush: bool) -> None:  # noqa: FBT001 - of a thread
     while not ended.wait(PROBE_SECONDS):
         try:
-            probe = _aside(lambda: _ask(lock))
+            probe = _aside(partial(_ask, path, flush=flush))
         except RuntimeError:  # no thread can be started now: the next look may have one
             continue
         waited = _wait(probe, SILENT_SECONDS, ended)
         if not probe.is_alive() or ended.is_set():
             continue
         left = GIVE_UP_SECONDS - SILENT_SECONDS
-        _say(SILENT, waited, left, lock)
+        _say(SILENT, waited, left, path)
         waited += _wait(probe, left, ended)
         if not probe.is_alive():
-            _say("the disk answers again, after %.0f s; at %s", waited, lock)
+            _say("the disk answers again, after %.0f s; at %s", waited, path)
         elif not ended.is_set():
-            _end(lock, waited)
+            _end(path, waited)
 
 
 def _wait(probe: threading.Thread, seconds: float, ended: threading.Event) -> float:
@@ -72,9 +84,11 @@ def _wait(probe: threading.Thread, seconds: float, ended: threading.Event) -> fl
     return waited
 
 
-def _ask(lock: Path) -> None:
+def _ask(path: Path, *, flush: bool) -> None:
     with suppress(OSError):  # an answer, too
-        sync(lock)
+        os.statvfs(path)  # a network disk answers much else from its memory, but this only by its server
+        if flush:
+            sync(path)
 
 
 def _say(message: str, *values: object) -> None:
@@ -89,10 +103,10 @@ def _aside(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def _end(lock: Path, waited: float) -> None:
+def _end(path: Path, waited: float) -> None:
     error = HungError(
         "DISK_HUNG",
-        f"the disk did not answer for {waited:.0f} s; at {lock}; see to the disk or its server, then run the same "
+        f"the disk did not answer for {waited:.0f} s; at {path}; see to the disk or its server, then run the same "
         "command again: it goes on from what is complete",
     )
     with suppress(RuntimeError):  # no thread can be started

@@ -22,7 +22,7 @@ NAMED_SECONDS = 60.0  # far above what these limits come to, for a busy machine
 
 def count(scene: Scene, row: Row) -> int:
     """The events of an undisturbed run."""
-    return scene.count(str(row.options["kind"]), Fault())
+    return scene.count(str(row.options["kind"]))
 
 
 def attempt(scene: Scene, row: Row, point: int) -> tuple[int, str]:

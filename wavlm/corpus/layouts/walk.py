@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from wavlm.storage.disk_watch import watch_disk
+
 NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 MAX_VISITS = 16  # of one folder through links. Links that cross each other would make any number of paths
 
@@ -68,12 +70,13 @@ def walk(root: Path) -> list[Found]:
     """Everything below a folder but the folders themselves, in the order of the paths. Links are followed.
 
     A link to a folder that it lies in is not followed, so no path is endless. Whether a file can be opened is not
-    looked at.
+    looked at. A disk that does not answer is named, and ends the process at last.
     """
     made = _Walk()
-    todo = [_Folder("", os.path.realpath(root), ())]
-    while todo:
-        todo += _list(todo.pop(), made)
+    with watch_disk(root):
+        todo = [_Folder("", os.path.realpath(root), ())]
+        while todo:
+            todo += _list(todo.pop(), made)
     made.found.sort(key=lambda item: item.path)
     return made.found
 

@@ -18,6 +18,7 @@ from wavlm.pipeline.check.wanted import Finding, Remark, Wanted
 from wavlm.pipeline.first_downloads import describe_digests
 from wavlm.pipeline.language_models import Decoding, language_model_of
 from wavlm.specs import AptSource, CorpusSpec, FolderSource, MadeSource
+from wavlm.storage.disk_watch import watch_disk
 
 
 def check_sources(wanted: Wanted) -> Iterator[Finding]:
@@ -97,7 +98,10 @@ def check_folders(wanted: Wanted) -> Iterator[Finding]:
     for corpus in dict.fromkeys(read):  # shards read the folder again
         for source in corpus.spec.sources:
             if isinstance(source, FolderSource):
-                yield _look(_place_of(source), corpus.spec)
+                folder = _place_of(source)
+                with watch_disk(folder):
+                    found = _look(folder, corpus.spec)
+                yield found
 
 
 def _look(folder: Path, spec: CorpusSpec) -> Finding:
