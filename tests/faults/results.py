@@ -63,6 +63,11 @@ def share_of(row: str, point: int, of: int) -> int:
 
 
 def current_commit() -> str:
-    """The short name of the commit, with `-dirty` if files were changed."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    """The short name of the commit, with `-dirty` if files were changed; the page that a campaign writes is none."""
+    name = _git("describe", "--always", "--exclude", "*").stdout.strip()
+    is_changed = _git("diff", "--quiet", "HEAD", "--", ".", ":!docs/faults.md").returncode != 0
+    return f"{name}-dirty" if is_changed else name
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
