@@ -26,22 +26,28 @@ def test_a_process_that_waits_at_its_end_is_ended(waits: float, limit: float, co
 
 
 LAST = """
-import atexit, sys
+import atexit, sys, threading, time
 from wavlm.execution.stop import end_process
 
 class Late:
     def __del__(self):
         sys.stdout.write("the interpreter ends\\\\n")
 
+def work():
+    time.sleep(0.5)
+    print("a thread")
+
 held = Late()
 atexit.register(print, "a handler")
 print("buffered")
+if sys.argv[2] == "True":
+    threading.Thread(target=work).start()
 end_process(int(sys.argv[1]), has_handlers=sys.argv[2] == "True")
 """
 
 
 @pytest.mark.parametrize(
-    ("code", "has_handlers", "said"), [(0, True, "buffered\na handler\n"), (69, False, "buffered\n")]
+    ("code", "has_handlers", "said"), [(0, True, "buffered\na thread\na handler\n"), (69, False, "buffered\n")]
 )
 def test_a_process_ends_without_the_end_of_the_interpreter(code: int, has_handlers: bool, said: str) -> None:
     """In that end a stop signal kills, though all the work is done, and threads of gloo abort."""

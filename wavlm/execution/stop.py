@@ -79,7 +79,7 @@ def end_within(seconds: float, code: int) -> None:
 
 
 def end_process(code: int, *, has_handlers: bool = True) -> NoReturn:
-    """Run the exit handlers, write out what is buffered, and exit without the end of Python's interpreter.
+    """Wait for threads, run the exit handlers, write out what is buffered, and exit without the end of the interpreter.
 
     In that end two things would go wrong. Signals have their default meaning again, so one that comes then ends a
     process by itself which has done all its work. And a thread of gloo that drops its last tensor takes Python's lock
@@ -88,8 +88,9 @@ def end_process(code: int, *, has_handlers: bool = True) -> NoReturn:
     import atexit
     import logging  # here, because a command handles signals before it imports what takes time
 
-    if has_handlers:
-        atexit._run_exitfuncs()  # noqa: SLF001 - no public function does it
+    if has_handlers:  # what the interpreter itself begins its end with; no public function does it
+        threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001
+        atexit._run_exitfuncs()  # noqa: SLF001
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # who listens may be gone
